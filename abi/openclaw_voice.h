@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef OPENCLAW_VOICE_H
+#define OPENCLAW_VOICE_H
+/*
+ * Names and JSON payloads that the voice plugin and its hosts exchange over openclaw_plugin.h.
+ * Fields may be added; a reader ignores those it does not know. Times are Unix milliseconds; `call`
+ * is our id of a call (call_...), `run` names one agent run.
+ */
+
+/*
+ * Configuration, the object given to create():
+ *   host         "gateway" | "native": what the host is; decides how the agent is reached
+ *   config_file  path of openclaw-voice-config.yaml, or absent
+ *   section      object: the gateway's `channels.voice`; its keys win over the file's. Keys of the
+ *                file below `channels.voice` stand there directly, others by their full path
+ *                (`security: { voice: { ... } }`). Keys of the host alone (dmPolicy, allowFrom,
+ *                configFile) are not read from here
+ *   section_name what faults in `section` are named after, such as "openclaw.json"
+ *   state_dir    default of channels.voice.state_dir
+ *   workspace    default of openclaw.workspace
+ *   policy       as in OC_CMD_POLICY_SET
+ */
+
+/* ---- Events, plugin to host. All carry {"event", "at"} and, but for the first two, "call". ---- */
+#define OC_EV_READY "ready"           /* url, port, version, pid, state_dir, reattaching: calls found */
+#define OC_EV_WARNING "warning"       /* text: what an operator should look at */
+#define OC_EV_INCOMING "call.incoming" /* openai_call_id, from (E.164 or ""), level, direction */
+#define OC_EV_ACCEPTED "call.accepted" /* openai_call_id, model, voice, ms since the webhook */
+#define OC_EV_LIVE "call.live"         /* openai_call_id, reattached: bool, ms since the webhook */
+#define OC_EV_TURN "turn"              /* item_id, who: "caller"|"assistant", text, interrupted, at */
+#define OC_EV_TOOL "tool"              /* tool, tool_call, phase: "asked"|"acting"|"filler"|"timeout"|
+                                          "done"|"failed"|"refused"|"late"|"cancelled", ms, text */
+#define OC_EV_ENDED "call.ended"       /* reason, detail, duration_ms, turns, openai_call_id */
+
+/* ---- Requests, plugin to host. ---- */
+
+/*
+ * One turn of the caller's agent session. {run, call, from, level, session_key, request, tools:
+ * "none"|"safe"|"full", timeout_ms, resumed: bool}. progress: {"text": all text so far}. Before a tool
+ * that can change anything starts, the host sends OC_CMD_RUN_ACTING and waits for its done. reply:
+ * OC_OK {"text"}, or a code with {"error"}. oc_host.cancel() ends a run.
+ */
+#define OC_REQ_AGENT_RUN "agent.run"
+
+/* A caller who may be paired. {number}. reply: {"code", "created": bool}. */
+#define OC_REQ_PAIRING "pairing.request"
+
+/*
+ * A call rings: prepare its agent session. {call, from, level}. reply: {"session_key"}. The plugin
+ * goes on without it after a deadline.
+ */
+#define OC_REQ_SESSION_PREPARE "session.prepare"
+
+/* ---- Commands, host to plugin. ---- */
+
+/*
+ * Replaces the mirror of who may call: {dm_policy: "pairing"|"allowlist"|"open"|"disabled"|null,
+ * allow_from: [..], paired: [..], linked: [..]}. Entries are E.164 or "*" (in allow_from); `linked`
+ * are the numbers in session.identityLinks. done: {}.
+ */
+#define OC_CMD_POLICY_SET "policy.set"
+
+/* The run is about to act: {run}. done once that is durable; a code forbids the action. */
+#define OC_CMD_RUN_ACTING "run.acting"
+
+/* How the instance is. done: {"url","live","reattaching","accepting",...}, the body of GET /health and more. */
+#define OC_CMD_STATUS "status"
+
+/* Read-only queries with the shape of the HTTP API: {method: "GET", path}. done: {status, body}. */
+#define OC_CMD_HTTP "http"
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PLUGIN_REALTIME_RT_REST_H
+#define PLUGIN_REALTIME_RT_REST_H
+/*
+ * OpenAI's REST calls for a telephone call, over one warm connection pool: accept, reject, hangup, and
+ * the list of models. Loop thread. One `struct rt_api` an instance; the requests it made are answered
+ * or silently dropped (after rt_api_close) exactly once.
+ */
+#include "plugin/call/event.h"
+#include "plugin/net/httpc.h"
+
+struct rt_api;
+struct rt_rest; /* a request under way */
+
+struct rt_api_config {
+    struct str base_url;  /* "https://api.openai.com/v1", no slash at the end */
+    struct str api_key;
+    struct str ca_file;   /* empty: the system's */
+    unsigned max_conns, warm_conns;
+};
+
+/* The answer to a request; r is borrowed for the call. */
+typedef void rt_rest_fn(void *arg, const struct call_rest_result *r);
+typedef void rt_models_fn(void *arg, int status, struct str body);
+
+/* Copies the config. ERR_INVALID (url), ERR_TLS (ca_file), ERR_NOMEM. */
+int rt_api_open(struct rt_api **out, struct loop *loop, const struct rt_api_config *config,
+                const struct log *log, struct err *e);
+/* Cancels what is under way without callbacks, then `closed` on the loop. */
+void rt_api_close(struct rt_api *api, void (*closed)(void *arg), void *arg);
+/*
+ * POST /realtime/calls/{id}/accept. One bounded retry (about 250 ms, Retry-After up to 1 s) after 429,
+ * 5xx or a network error, one after 404, none after 401 and other 4xx. fn fires once, with what the last
+ * try said; total time is bounded by timeout_ms. The token cancels by rt_rest_cancel().
+ */
+int rt_accept(struct rt_api *api, struct str call_id, struct str session_json, uint32_t timeout_ms,
+              rt_rest_fn *fn, void *arg, struct rt_rest **out);
+/* POST .../reject with a SIP status (400..699). Retried once like accept. */
+int rt_reject(struct rt_api *api, struct str call_id, int sip_status, rt_rest_fn *fn, void *arg,
+              struct rt_rest **out);
+/* POST .../hangup; 404 means it is over already. Retried up to twice. */
+int rt_hangup(struct rt_api *api, struct str call_id, rt_rest_fn *fn, void *arg,
+              struct rt_rest **out);
+int rt_models(struct rt_api *api, rt_models_fn *fn, void *arg);
+/* fn will not fire any more. NULL is fine. The handle is invalid once fn fired. */
+void rt_rest_cancel(struct rt_rest *r);
+/* "wss://host/v1/realtime?call_id=..." and the headers for the sideband, see rt_sideband.h. */
+const struct rt_api_config *rt_api_settings(const struct rt_api *api);
+struct tls_ctx *rt_api_tls(const struct rt_api *api); /* NULL for http:// */
+
+#endif

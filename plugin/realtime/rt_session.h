@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PLUGIN_REALTIME_RT_SESSION_H
+#define PLUGIN_REALTIME_RT_SESSION_H
+/*
+ * The session object that an accept carries, as JSON text. No I/O; any thread. Source: the API's
+ * RealtimeSessionCreateRequestGA, less what the Calls API refuses on SIP: no audio formats, no
+ * server_vad numbers.
+ */
+#include "plugin/base/buf.h"
+#include "plugin/base/str.h"
+
+struct rt_session_tool { /* one function the model may call */
+    struct str name, description;
+    struct str parameters_json; /* a JSON Schema object */
+};
+
+struct rt_session {
+    struct str model, voice, instructions;
+    struct str transcription_model, transcription_language; /* model empty: no transcription */
+    struct str turn_detection;   /* "" (the API's default) | "server_vad" | "semantic_vad" */
+    struct str noise_reduction;  /* "" | "near_field" | "far_field" */
+    struct str reasoning_effort; /* "" or minimal..xhigh; sent to reasoning models only */
+    bool interrupt_response;
+    const struct rt_session_tool *tools;
+    unsigned n_tools;
+};
+
+/* Writes the object into out (cleared first). 0 or out->rc. */
+int rt_session_write(struct buf *out, const struct rt_session *s);
+/* True for models that take reasoning.effort and parallel_tool_calls (gpt-realtime-2 and later). */
+bool rt_model_reasons(struct str model);
+/* A voice the API knows today. */
+bool rt_voice_known(struct str voice);
+
+#endif

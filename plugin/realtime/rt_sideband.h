@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PLUGIN_REALTIME_RT_SIDEBAND_H
+#define PLUGIN_REALTIME_RT_SIDEBAND_H
+/*
+ * The control channel of one call: a WebSocket to {base}/realtime?call_id=..., Bearer key, no beta
+ * header, never model=. Reads events into struct call_event. Loop thread. It does not reconnect: the
+ * call decides that.
+ */
+#include "plugin/call/event.h"
+
+struct rt_api;
+struct rt_sideband;
+
+struct rt_sideband_handler {
+    /* One event; ev is borrowed. Not for CALL_EV_NONE. May call rt_sideband_send and _close. */
+    void (*event)(void *arg, const struct call_event *ev);
+    /* Gone, or never opened: CALL_EV_SIDEBAND_LOST. Fires once, not after rt_sideband_close(). */
+    void (*lost)(void *arg, const struct call_event *ev);
+};
+
+/* Connects. Pings every 10 s, counts as lost after 25 s without a byte. */
+int rt_sideband_open(struct rt_sideband **out, struct rt_api *api, struct str call_id,
+                     const struct rt_sideband_handler *h, void *arg);
+/* Queues a client event (JSON text, copied). ERR_CLOSED, ERR_FULL (1 MiB waits already), ERR_NOMEM. */
+int rt_sideband_send(struct rt_sideband *s, struct str json);
+/* Closes with 1000; no callback fires any more; memory goes later by itself. NULL is fine. */
+void rt_sideband_close(struct rt_sideband *s);
+
+#endif
