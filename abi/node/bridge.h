@@ -48,7 +48,7 @@ struct bridge_stats {
     uint64_t dropped_logs, dropped_events, refused_requests;
 };
 
-/* Tells the owner's thread that bridge_take() has something. Any thread, under the bridge's lock. */
+/* Tells the owner that bridge_take() has something. Any thread, under the bridge's lock. */
 typedef void bridge_wake_fn(void *arg);
 
 /*
