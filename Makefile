@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: MIT
+# GNU make. `make help` lists the targets; scripts/setup.sh installs what is needed.
+#
+# BUILD=release|debug|asan|tsan chooses the flags, BUILDDIR the folder (each build has one of its own).
+
+BUILD ?= release
+ifeq ($(BUILD),release)
+BUILDDIR ?= build
+else
+BUILDDIR ?= build/$(BUILD)
+endif
+TOOLS ?= build/tools
+CC := $(if $(filter default undefined,$(origin CC)),gcc,$(CC))
+PYTHON ?= python3
+B := $(BUILDDIR)
+
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.SECONDARY:
+.DEFAULT_GOAL := all
+
+# ---- flags -------------------------------------------------------------------------------------
+
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 \
+        -Wundef -Wconversion -Wno-sign-conversion -Werror
+CSTD := -std=c17 -D_GNU_SOURCE
+INC := -I. -I$(B)/gen -isystem /usr/include/llhttp -isystem /usr/share/include/llhttp
+HARDEN := -fstack-protector-strong -fno-common
+ifeq ($(shell uname -m),x86_64)
+HARDEN += -fcf-protection
+endif
+FORTIFY := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+
+ifeq ($(BUILD),release)
+OPT := -O2 -g $(FORTIFY)
+SAN :=
+else ifeq ($(BUILD),debug)
+OPT := -O0 -g3 -DDEBUG=1
+SAN :=
+else ifeq ($(BUILD),asan)
+OPT := -O1 -g -fno-omit-frame-pointer -DDEBUG=1
+SAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined
+else ifeq ($(BUILD),tsan)
+OPT := -O1 -g -fno-omit-frame-pointer -DDEBUG=1
+SAN := -fsanitize=thread
+else
+$(error BUILD is $(BUILD); it must be release, debug, asan or tsan)
+endif
+
+CFLAGS_ALL := $(CSTD) $(OPT) $(SAN) $(WARN) $(HARDEN) -fPIC -fvisibility=hidden -pthread $(INC) $(CFLAGS)
+LDHARD := -Wl,-z,relro,-z,now -Wl,-z,noexecstack
+# OpenSSL is static and hidden: inside the gateway a dynamic one would be bound to Node's own. libuv is
+# dynamic: inside the gateway it must be Node's. The rest is dynamic because nothing there collides.
+DYNLIBS := -luv -lsqlite3 -lcjson -lwslay -lyaml
+LIBS := -l:libssl.a -l:libcrypto.a -Wl,--as-needed $(DYNLIBS) -Wl,--no-as-needed -pthread -ldl
+
+# ---- sources -----------------------------------------------------------------------------------
+
+# One archive a folder. `plugin` is plugin/*.c alone.
+FOLDERS := plugin/base plugin/proto plugin/call plugin/net memory plugin/realtime plugin/carrier \
+           sessions plugin
+name_of = $(subst /,-,$(1))
+srcs_of = $(sort $(wildcard $(1)/*.c))
+objs_of = $(patsubst %.c,$(B)/obj/%.o,$(call srcs_of,$(1)))
+lib_of = $(B)/lib/lib$(call name_of,$(1)).a
+
+USED := $(foreach f,$(FOLDERS),$(if $(call srcs_of,$(f)),$(f)))
+LIB_SRCS := $(foreach f,$(USED),$(call srcs_of,$(f)))
+LIB_OBJS := $(patsubst %.c,$(B)/obj/%.o,$(LIB_SRCS))
+LLHTTP_DIR := /usr/share/llhttp
+LLHTTP_OBJS := $(addprefix $(B)/obj/llhttp/,api.o http.o llhttp.o)
+LLHTTP_LIB := $(B)/lib/libllhttp.a
+GEN := $(B)/gen/manifest.h $(B)/gen/config_keys.c
+GEN_OBJ := $(B)/obj/gen/config_keys.o
+LIBS_ALL := $(foreach f,$(USED),$(call lib_of,$(f))) $(LLHTTP_LIB)
+
+SO := $(B)/openclaw_voice.so
+HOST := $(B)/openclaw-voice-host
+PKG := $(B)/openclaw-voice
+NODE_ADDON := $(B)/openclaw_voice_node.node
+NAPI := $(TOOLS)/node-api-headers/node_modules/node-api-headers/include
+
+.PHONY: all so host addon package
+all: $(SO) $(HOST) package
+so: $(SO)
+host: $(HOST)
+addon: $(NODE_ADDON)
+package: $(B)/package.stamp
+
+# ---- compile -----------------------------------------------------------------------------------
+
+# Objects of one build folder share flags; a change of flags or of this file rebuilds them.
+FLAGS_FILE := $(B)/flags
+ifneq ($(MAKECMDGOALS),clean)
+$(shell mkdir -p $(B)/gen; echo '$(CC) $(CFLAGS_ALL)' | cmp -s - $(FLAGS_FILE) \
+    || echo '$(CC) $(CFLAGS_ALL)' > $(FLAGS_FILE))
+endif
+
+Q := $(if $(V),,@)
+say = @printf '  %-8s %s\n' '$(1)' '$(2)'
+
+# `make unit` alone is tolerant: a file that does not compile is left out of its archive, and said so,
+# to stop only the tests that need it. Every other target is strict.
+TOLERANT := $(if $(filter unit unit-%,$(MAKECMDGOALS)),$(if $(filter-out unit unit-%,$(MAKECMDGOALS)),,1))
+give_up = $(if $(TOLERANT),|| { rm -f $@; echo "  LEFT OUT $(1)"; })
+
+$(B)/obj/%.o: %.c $(FLAGS_FILE) | $(GEN)
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c $< -o $@ $(call give_up,$<: it does not compile)
+
+$(GEN_OBJ): $(B)/gen/config_keys.c $(FLAGS_FILE)
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
+
+# Not our code: no warnings; hidden, because the gateway's Node exports another llhttp.
+$(B)/obj/llhttp/%.o: $(LLHTTP_DIR)/%.c $(FLAGS_FILE)
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(OPT) $(SAN) $(HARDEN) -w -fPIC -fvisibility=hidden $(INC) -c $< -o $@
+
+$(GEN) &: plugin.toml scripts/gen-manifest.py
+	$(call say,GEN,$(B)/gen)
+	$(Q)$(PYTHON) scripts/gen-manifest.py --gen $(B)/gen
+
+# $(1): folder
+define archive
+$(call lib_of,$(1)): $(call objs_of,$(1)) $(if $(filter plugin,$(1)),$(GEN_OBJ))
+	@mkdir -p $$(@D); rm -f $$@
+	$$(call say,AR,$$@)
+	$(Q)ar rcsD $$@ $$(if $(TOLERANT),$$$$(ls $$^ 2>/dev/null),$$^)
+endef
+$(foreach f,$(USED),$(eval $(call archive,$(f))))
+
+$(LLHTTP_LIB): $(LLHTTP_OBJS)
+	@mkdir -p $(@D); rm -f $@
+	$(call say,AR,$@)
+	$(Q)ar rcsD $@ $^
+
+# ---- the products ------------------------------------------------------------------------------
+
+$(SO): $(LIBS_ALL) abi/exports.map
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SAN) -shared -o $@ -Wl,--version-script=abi/exports.map \
+	    -Wl,--no-undefined -Wl,-z,nodelete $(LDHARD) \
+	    -Wl,--whole-archive $(call lib_of,plugin) -Wl,--no-whole-archive \
+	    -Wl,--start-group $(LIBS_ALL) -Wl,--end-group $(LIBS)
+
+HOST_OBJS := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard abi/host/*.c)))
+$(HOST): $(HOST_OBJS)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SAN) -pie -o $@ $(LDHARD) $^ -pthread -ldl
+
+# The Node-API symbols are the gateway's: the one product with undefined symbols.
+ADDON_OBJS := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard abi/node/*.c)))
+$(ADDON_OBJS): CFLAGS_ALL += -isystem $(NAPI)
+$(ADDON_OBJS): | $(NAPI)/node_api.h
+$(NAPI)/node_api.h:
+	@echo "make: $@ is missing; run: sh scripts/setup.sh" >&2; exit 1
+$(NODE_ADDON): $(ADDON_OBJS) abi/node/exports.map
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SAN) -shared -o $@ -Wl,--version-script=abi/node/exports.map -Wl,-z,nodelete \
+	    $(LDHARD) $(ADDON_OBJS) -pthread -ldl
+
+# The folder that `openclaw plugins install` takes.
+PKG_FILES := $(wildcard abi/node/*.js) openclaw.plugin.json package.json skill.json SKILL.md LICENSE
+$(B)/package.stamp: $(SO) $(NODE_ADDON) $(PKG_FILES) plugin.toml scripts/gen-manifest.py scripts/stage.sh
+	$(call say,STAGE,$(PKG))
+	$(Q)$(PYTHON) scripts/gen-manifest.py --check
+	$(Q)sh scripts/stage.sh $(B) $(PKG)
+	@touch $@
+
+# ---- unit tests --------------------------------------------------------------------------------
+
+# A test is linked with the archives of the folders it includes from and of those below them.
+UNIT_SRCS := $(sort $(wildcard tests/unit/test_*.c))
+UNIT_NAMES := $(patsubst tests/unit/test_%.c,%,$(UNIT_SRCS))
+UNIT_BINS := $(patsubst %,$(B)/tests/unit/test_%,$(UNIT_NAMES))
+below_plugin-base :=
+below_plugin-proto := plugin/base
+below_plugin-call := plugin/base
+below_plugin-net := plugin/base plugin/proto
+below_memory := plugin/base
+below_plugin-realtime := plugin/base plugin/proto plugin/call plugin/net
+below_plugin-carrier := plugin/base plugin/proto plugin/call plugin/net
+below_sessions := plugin/base plugin/call memory
+below_plugin := $(filter-out plugin,$(FOLDERS))
+HASH := \#
+included = $(sort $(shell sed -nE 's,^$(HASH)include "((plugin|memory|sessions)(/[a-z_0-9]+)?)/[a-z_0-9]+\.h".*,\1,p' $(1)))
+unit_folders = $(foreach f,$(USED),$(if $(filter $(f),$(1) $(foreach g,$(1),$(below_$(call name_of,$(g))))),$(f)))
+
+# $(1): test name, $(2): archives
+define unit_rule
+$(B)/tests/unit/test_$(1): $(B)/obj/tests/unit/test_$(1).o $(2) $(LLHTTP_LIB)
+	@mkdir -p $$(@D)
+	$$(call say,LD,$$@)
+	$(Q)$(CC) $(SAN) -o $$@ $(LDHARD) $$< -Wl,--start-group $(2) $(LLHTTP_LIB) -Wl,--end-group \
+	    $(LIBS) $$(call give_up,$$@: it does not link)
+.PHONY: unit-test_$(1)
+unit-test_$(1): $(B)/tests/unit/test_$(1)
+	@$(B)/tests/unit/test_$(1)
+endef
+ifneq ($(filter unit unit-% test,$(MAKECMDGOALS)),)
+$(foreach n,$(UNIT_NAMES),$(eval $(call unit_rule,$(n),$(foreach f,$(call unit_folders,$(call included,tests/unit/test_$(n).c)),$(call lib_of,$(f))))))
+endif
+
+# ---- tests -------------------------------------------------------------------------------------
+
+CONF_BINS := $(patsubst tests/conformance/test_%.c,$(B)/tests/conformance/test_%,$(sort $(wildcard tests/conformance/test_*.c)))
+CONF_SOS := $(patsubst tests/conformance/so_%.c,$(B)/tests/conformance/so_%.so,$(sort $(wildcard tests/conformance/so_*.c)))
+BENCH_BINS := $(patsubst tests/bench/bench_%.c,$(B)/tests/bench/bench_%,$(sort $(wildcard tests/bench/bench_*.c)))
+RUN = $(PYTHON) tests/run --builddir $(B) --build $(BUILD) --tools $(TOOLS) $(if $(T),--only '$(T)')
+
+# Conformance programs know a plugin by its ABI alone: they are not linked with its archives.
+$(B)/tests/conformance/test_%: $(B)/obj/tests/conformance/test_%.o
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SAN) -o $@ $(LDHARD) $< -pthread -ldl
+$(B)/tests/conformance/so_%.so: $(B)/obj/tests/conformance/so_%.o
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SAN) -shared -o $@ $< -pthread
+$(B)/tests/bench/bench_%: $(B)/obj/tests/bench/bench_%.o $(LIBS_ALL)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SAN) -o $@ $(LDHARD) $< -Wl,--start-group $(LIBS_ALL) -Wl,--end-group $(LIBS)
+
+.PHONY: unit conformance integration test test-asan test-tsan bench
+unit: $(UNIT_BINS)
+	@$(RUN) unit
+conformance: all $(CONF_BINS) $(CONF_SOS)
+	@$(RUN) conformance
+integration: all
+	@$(RUN) integration
+test: all $(UNIT_BINS) $(CONF_BINS) $(CONF_SOS)
+	@$(RUN) unit conformance integration
+test-asan:
+	@$(MAKE) --no-print-directory BUILD=asan BUILDDIR=$(if $(filter-out build,$(B)),$(B)-asan,build/asan) test
+test-tsan:
+	@$(MAKE) --no-print-directory BUILD=tsan BUILDDIR=$(if $(filter-out build,$(B)),$(B)-tsan,build/tsan) test
+bench: all $(BENCH_BINS)
+	@$(RUN) bench
+
+# ---- lint --------------------------------------------------------------------------------------
+
+.PHONY: lint lint-source lint-headers lint-clang
+lint: lint-source lint-headers lint-clang
+	@echo "lint: clean"
+lint-source:
+	@$(PYTHON) scripts/check-source.py
+HEADERS = $(sort $(wildcard abi/*.h $(addsuffix /*.h,$(FOLDERS))))
+lint-headers: $(GEN)
+	@for h in $(HEADERS); do \
+	    printf '#include "%s"\n#include "%s"\nextern int lint_translation_unit;\n' $$h $$h | \
+	    $(CC) $(CSTD) $(WARN) $(INC) -x c -fsyntax-only - || exit 1; done
+	@for h in abi/*.h; do printf '#include "%s"\n' $$h | \
+	    $(CC:gcc=g++) -std=c++11 -Wall -Wextra -Wpedantic -Werror -I. -x c++ -fsyntax-only - || exit 1; done
+lint-clang:
+	@$(MAKE) --no-print-directory CC=clang BUILD=debug BUILDDIR=$(B)/clang lint-objs
+.PHONY: lint-objs
+lint-objs: $(LIB_OBJS) $(GEN_OBJ) $(HOST_OBJS)
+
+# ---- the rest ----------------------------------------------------------------------------------
+
+.PHONY: manifest clean help
+# Rewrites the derived files at the top level from plugin.toml.
+manifest:
+	@$(PYTHON) scripts/gen-manifest.py --write
+clean:
+	rm -rf $(B)/obj $(B)/lib $(B)/gen $(B)/tests $(B)/clang $(B)/flags $(B)/package.stamp $(PKG) \
+	    $(SO) $(HOST) $(NODE_ADDON)
+help:
+	@echo "make               the plugin, the native host and the package folder, in $(B)/"
+	@echo "make so|host|addon one of them"
+	@echo "make unit          unit tests; make unit-test_NAME one program of them"
+	@echo "make test          unit, conformance and integration tests; T=part-of-a-name chooses"
+	@echo "make test-asan     the same with AddressSanitizer and UBSan; test-tsan with ThreadSanitizer"
+	@echo "make bench         the measurements"
+	@echo "make lint          include ranks, banned functions, headers on their own, clang"
+	@echo "make manifest      writes openclaw.plugin.json, package.json, skill.json from plugin.toml"
+	@echo "make clean         what was built (not the tools)"
+	@echo "BUILD=release|debug|asan|tsan  BUILDDIR=folder  V=1 shows commands"
+
+-include $(shell [ -d $(B)/obj ] && find $(B)/obj -name '*.d')

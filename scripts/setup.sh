@@ -1,0 +1,142 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Installs what the build and the tests need: Debian packages, Node, OpenClaw. Skips what is there, so
+# a second run takes no time. Everything but Debian packages goes into build/tools.
+#
+#   setup.sh [--build-only]   without Node, OpenClaw and the test packages (the native parts alone)
+set -eu
+cd "$(dirname "$0")/.."
+
+OPENCLAW_VERSION=2026.9.6
+NODE_PACKAGE=node@26
+NAPI_PACKAGE=node-api-headers@1.9.0
+DEBIAN_PACKAGES="gcc g++ make python3 binutils
+    libc6-dev libuv1-dev libsqlite3-dev libcjson-dev libwslay-dev libyaml-dev libssl-dev node-llhttp
+    clang sqlite3 curl openssl procps ca-certificates"
+
+TOOLS=$PWD/build/tools
+BUILD_ONLY=no
+[ "${1:-}" = --build-only ] && BUILD_ONLY=yes
+
+say() { echo "setup: $*"; }
+die() { echo "setup: $*" >&2; exit 1; }
+
+# Runs a command whose output matters only when it fails; says every 10 s that it still runs.
+quietly() {
+    what=$1; shift
+    say "$what ..."
+    mkdir -p "$TOOLS/log"
+    log=$TOOLS/log/$(echo "$what" | tr -c 'A-Za-z0-9\n' '-').txt
+    begun=$(date +%s)
+    "$@" >"$log" 2>&1 &
+    job=$!
+    ticks=0
+    while kill -0 "$job" 2>/dev/null; do
+        sleep 0.2
+        ticks=$((ticks + 1))
+        [ $((ticks % 50)) -eq 0 ] && say "  still at it, $(($(date +%s) - begun)) s"
+    done
+    if ! wait "$job"; then
+        tail -n 30 "$log" >&2
+        die "$what failed; see $log"
+    fi
+    say "  done in $(($(date +%s) - begun)) s"
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"
+    elif command -v sudo >/dev/null; then sudo "$@"
+    else die "this needs root (no sudo here): $*"
+    fi
+}
+
+debian_packages() {
+    command -v dpkg-query >/dev/null || die "this is no Debian; install what DEBIAN_PACKAGES lists"
+    wanted=$DEBIAN_PACKAGES
+    # npm comes with some Node packages; Debian's own is needed only when there is none.
+    if [ "$BUILD_ONLY" = no ] && ! command -v npm >/dev/null; then wanted="$wanted nodejs npm"; fi
+    have=" $(dpkg-query -W -f='${db:Status-Abbrev} ${Package}\n' 2>/dev/null |
+        sed -n 's/^ii *//p' | tr '\n' ' ') "
+    missing=
+    for p in $wanted; do
+        case $have in *" $p "*) ;; *) missing="$missing $p" ;; esac
+    done
+    [ -z "$missing" ] && return 0
+    say "missing:$missing"
+    quietly "apt-get update" as_root apt-get update
+    quietly "apt-get install" as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y --no-install-recommends $missing
+}
+
+npm_install() {
+    folder=$1; shift
+    mkdir -p "$folder"
+    [ -f "$folder/package.json" ] || echo '{"private":true}' >"$folder/package.json"
+    (cd "$folder" && npm install --no-audit --no-fund --omit-lockfile-registry-resolved \
+        --loglevel=error "$@")
+}
+
+# True for a Node that OpenClaw accepts: 24.16 and later of 24, or 26.1 and later.
+node_is_new() {
+    [ -x "$1" ] || return 1
+    v=$("$1" -p 'process.versions.node' 2>/dev/null) || return 1
+    major=${v%%.*}
+    rest=${v#*.}
+    minor=${rest%%.*}
+    if [ "$major" -eq 24 ]; then [ "$minor" -ge 16 ]
+    elif [ "$major" -eq 26 ]; then [ "$minor" -ge 1 ]
+    else [ "$major" -gt 26 ]
+    fi
+}
+
+node_tool() {
+    node_is_new "$TOOLS/bin/node" && return 0
+    mkdir -p "$TOOLS/bin"
+    system=$(command -v node || true)
+    if [ -n "$system" ] && node_is_new "$system"; then
+        say "Node: the system's $system"
+        ln -sfn "$system" "$TOOLS/bin/node"
+        return 0
+    fi
+    quietly "install $NODE_PACKAGE" npm_install "$TOOLS/node" "$NODE_PACKAGE"
+    node_is_new "$TOOLS/node/node_modules/node/bin/node" || die "npm's $NODE_PACKAGE gave no new Node"
+    ln -sfn ../node/node_modules/node/bin/node "$TOOLS/bin/node"
+}
+
+openclaw_tool() {
+    package=$TOOLS/openclaw/node_modules/openclaw/package.json
+    if [ -x "$TOOLS/bin/openclaw" ] && grep -q "\"version\": *\"$OPENCLAW_VERSION\"" "$package"; then
+        return 0
+    fi
+    # Its install script refuses an older Node, so ours comes first on the path.
+    quietly "install openclaw@$OPENCLAW_VERSION" \
+        npm_install "$TOOLS/openclaw" --save-exact "openclaw@$OPENCLAW_VERSION"
+    ln -sfn ../openclaw/node_modules/.bin/openclaw "$TOOLS/bin/openclaw"
+}
+
+node_headers() {
+    version=${NAPI_PACKAGE##*@}
+    package=$TOOLS/node-api-headers/node_modules/node-api-headers/package.json
+    grep -qs "\"version\": *\"$version\"" "$package" && return 0
+    quietly "install $NAPI_PACKAGE" npm_install "$TOOLS/node-api-headers" --save-exact "$NAPI_PACKAGE"
+}
+
+test_packages() {
+    [ -f tests/package-lock.json ] || return 0
+    sum=$(sha256sum tests/package.json tests/package-lock.json | sha256sum | cut -c1-64)
+    [ -d tests/node_modules ] && [ "$(cat tests/node_modules/.sum 2>/dev/null)" = "$sum" ] && return 0
+    quietly "install the test packages" \
+        sh -c 'cd tests && npm ci --no-audit --no-fund --loglevel=error'
+    echo "$sum" >tests/node_modules/.sum
+}
+
+debian_packages
+if [ "$BUILD_ONLY" = no ]; then
+    PATH=$TOOLS/bin:$PATH
+    export PATH
+    node_tool
+    openclaw_tool
+    node_headers
+    test_packages
+fi
+say "ready"

@@ -1,0 +1,23 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# stage.sh BUILDDIR FOLDER: makes the package folder for `openclaw plugins install`. The folder is put
+# together beside its place and moved, so that a gateway never sees half of it.
+set -eu
+build=$1 out=$2
+new=$out.new
+rm -rf "$new" "$out.old"
+mkdir -p "$new/skill/voice"
+cp package.json openclaw.plugin.json skill.json LICENSE abi/node/*.js "$new/"
+cp SKILL.md "$new/skill/voice/SKILL.md"
+# The gateway copies the package for every instance: no debug information in it.
+for lib in openclaw_voice.so openclaw_voice_node.node; do
+    if grep -q -e -fsanitize "$build/flags"; then
+        cp "$build/$lib" "$new/$lib"
+    else
+        strip --strip-unneeded -o "$new/$lib" "$build/$lib"
+    fi
+    chmod 0755 "$new/$lib"
+done
+if [ -d "$out" ]; then mv "$out" "$out.old"; fi
+mv "$new" "$out"
+rm -rf "$out.old"
