@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PLUGIN_CONFIG_H
+#define PLUGIN_CONFIG_H
+/*
+ * The configuration of an instance: openclaw-voice-config.yaml, the gateway's channels.voice laid over
+ * it, the environment behind both; checked as a whole against the key table that the build derives
+ * from plugin.toml (plugin/config_keys.h). A snapshot is immutable once read and shared by reference
+ * count; any thread may read it.
+ */
+#include "plugin/base/buf.h"
+#include "plugin/base/err.h"
+#include "plugin/base/json.h"
+#include "plugin/base/log.h"
+
+struct config_list {
+    const char **v; /* NUL-terminated texts */
+    unsigned n;
+};
+
+enum config_tools { CONFIG_TOOLS_NONE, CONFIG_TOOLS_SAFE, CONFIG_TOOLS_FULL };
+
+struct config { /* every text is NUL-terminated, "" when not set */
+    bool native_host;          /* create()'s host field was "native" */
+    bool enabled;
+    const char *config_file;   /* absolute path of the YAML file, "" without one */
+    const char *state_dir, *workspace;
+    const char *gateway_url, *gateway_token;
+    struct {
+        const char *api_key, *project_id, *model, *voice, *base_url, *ca_file;
+        const char *transcription_model, *transcription_language;
+        const char *turn_detection, *noise_reduction, *reasoning_effort;
+    } openai;
+    struct {
+        const char *bind, *base_url, *tls_cert, *tls_key;
+        int port;
+        struct config_list secrets;
+    } webhook;
+    const char *api_token;
+    const char *agent_file;    /* absolute */
+    struct {
+        const char *instructions, *greeting;
+        bool auto_end_on_silence, interruption_enabled, record_calls;
+        uint32_t max_duration_min, silence_timeout_s, max_concurrent;
+        uint32_t filler_after_ms, progress_every_ms, tool_timeout_ms;
+    } call;
+    struct {
+        bool verify_signatures, whitelist_enabled, blacklist_enabled;
+        bool unknown_allowed;  /* unknown_caller_policy */
+        struct config_list whitelist, blacklist; /* E.164 */
+        enum config_tools tools_unknown, tools_known, tools_proven;
+        const char *pin_hash;
+    } security;
+    struct {
+        enum log_level level;
+        bool include_transcripts, call_events;
+    } logging;
+    struct json *all; /* every key's effective value by full path, secrets masked "***": for display and for parts that read their own keys */
+};
+
+/*
+ * Reads create()'s configuration (see abi/openclaw_voice.h) and the files it names. On ERR_CONFIG
+ * `faults` holds all of them, one line each, "file:line: key: what to write"; on success `warnings`
+ * holds lines of the same shape. Blocks for file reads. ERR_CONFIG, ERR_NOMEM, ERR_INVALID.
+ */
+int config_read(struct config **out, struct str create_json, struct buf *faults, struct buf *warnings);
+struct config *config_ref(struct config *c);
+void config_unref(struct config *c); /* NULL is fine; secrets are wiped */
+
+/* The personality file earlier users have, reread for each call. */
+struct agent_tool {
+    const char *name, *description, *parameters_json;
+};
+struct agent {
+    const char *name, *instructions, *voice, *model; /* "" when not said */
+    const char *greeting;
+    struct agent_tool *tools; /* beyond ask_openclaw and end_call, which are built in */
+    unsigned n_tools;
+};
+/* A missing file gives an empty agent and 0. ERR_INVALID with e naming file and fault. */
+int agent_read(struct agent **out, const struct config *c, struct err *e);
+void agent_free(struct agent *a);
+
+#endif
