@@ -19,7 +19,7 @@
  * interrupted also when no truncation is told (its text is what was generated).
  *
  * Memory: sizeof(struct transcript) (below 2 KiB), and the text of the last TRANSCRIPT_KEPT
- * messages of the assistant, while they could still be cut, at most TRANSCRIPT_KEPT_BYTES each.
+ * messages of the assistant, since they may still be cut, at most TRANSCRIPT_KEPT_BYTES each.
  */
 #include "plugin/call/event.h"
 
@@ -28,8 +28,9 @@
 #define TRANSCRIPT_KEPT_BYTES 8192u
 
 /*
- * One row for the store: insert, or update the row of the same call and item_id as a whole, but for
- * this: text.p == NULL keeps the stored text (such a row is only made for one that was put before).
+ * One row for the store: insert it, or replace the row of the same call and item_id. One exception:
+ * text.p == NULL means that only interrupted and heard_ms of the stored row change. It happens when a
+ * message is truncated whose text is not kept here: it was stored before a restart, or is too long.
  */
 struct transcript_row {
     struct str item_id;
@@ -54,7 +55,7 @@ struct transcript_item { /* private */
     uint32_t heard_ms; /* while ITEM_CUT */
 };
 
-struct transcript_kept { /* private: a message that may still be cut */
+struct transcript_kept { /* private: a text whose row may still change */
     char *text;
     uint32_t n, audio_ms;
     uint64_t hash;
@@ -72,10 +73,11 @@ struct transcript { /* private; embed it */
 void transcript_init(struct transcript *t);
 void transcript_free(struct transcript *t); /* frees the kept texts; t is as after init */
 /*
- * After a restart: the call's last rows as they are stored, in order of pos (only the last
- * TRANSCRIPT_ITEMS count). New items are put behind them; the last messages can still be cut.
+ * After a restart: the greatest pos that is stored (0: none) and the items that are still known, oldest
+ * first, with their positions. New items are put behind last_pos.
  */
-void transcript_restore(struct transcript *t, const struct transcript_row *rows, unsigned n);
+void transcript_restore(struct transcript *t, int64_t last_pos, const struct str *ids,
+                        const int64_t *pos, unsigned n);
 
 /*
  * All of these: ids, texts and rows are borrowed; the rows live until the next call for t, or as long
@@ -84,7 +86,7 @@ void transcript_restore(struct transcript *t, const struct transcript_row *rows,
 
 /*
  * SPEECH_STARTED (prev none), COMMITTED and ITEM_ADDED: the item's place. prev.p NULL: not said, behind
- * all others until told. Idempotent. Rows: one with text.p NULL when a row put before moves, else none.
+ * all others until told. Idempotent. Rows: one when a turn moves whose row was made before, else none.
  */
 void transcript_on_item(struct transcript *t, struct str id, struct str prev, enum call_who who,
                         uint64_t now_wall_ms, struct transcript_rows *rows);
@@ -98,8 +100,8 @@ void transcript_on_text_failed(struct transcript *t, struct str id, uint64_t now
 void transcript_on_response(struct transcript *t, const struct call_event *ev, uint64_t now_wall_ms,
                             struct transcript_rows *rows);
 /*
- * TRUNCATED: one row when the message is stored already: with its cut text, or with text.p NULL when
- * its text is not kept any more; else it is remembered for the response's end.
+ * TRUNCATED: one row when the message's row was made already, with its cut text (or text.p NULL, see
+ * transcript_row); else none, and it is remembered for the response's end.
  */
 void transcript_on_truncated(struct transcript *t, struct str id, uint64_t heard_ms,
                              uint64_t now_wall_ms, struct transcript_rows *rows);
