@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: MIT */
+// All simulators.
+export { startOpenAI } from './openai.mjs';
+export { defaultBrain, spokenInstructions, spokenOutput, wantsAgent } from './brain.mjs';
+export { signWebhook, incomingEvent, sipHeaders } from './webhook.mjs';
+export { schemaDir, openaiSchemas } from './schema.mjs';
