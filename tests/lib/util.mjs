@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+// Small helpers of the integration tests: folders, ports, waiting, children that must not outlive us.
+import fs from 'node:fs';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** The project's folder. */
+export const projectDir = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..', '..');
+
+/** The folder of the build under test. Environment: OCV_BUILDDIR. */
+export const buildDir = path.resolve(projectDir, process.env.OCV_BUILDDIR ?? 'build');
+
+/** `ms` of wall time. */
+export const sleep = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
+
+/** A port on 127.0.0.1 that was free just now. Prefer port 0 wherever it is possible. */
+export function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = net.createServer();
+    server.on('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+/**
+ * Calls check() until it gives something true; resolves with that. An error of check() counts as
+ * "not yet" and is told when time is up.
+ */
+export async function waitFor(check, { timeoutMs = 10000, everyMs = 20, what = 'condition' } = {}) {
+  const end = Date.now() + timeoutMs;
+  let last = null;
+  for (;;) {
+    try {
+      const value = await check();
+      if (value)
+        return value;
+      last = null;
+    } catch (error) {
+      last = error;
+    }
+    if (Date.now() >= end) {
+      throw new Error(`${what} did not come in ${timeoutMs} ms${last ? `: ${last.message}` : ''}`);
+    }
+    await sleep(everyMs);
+  }
+}
+
+const children = new Set();
+const folders = new Set();
+
+function cleanUp() {
+  for (const child of children) {
+    if (child.exitCode === null && child.signalCode === null)
+      child.kill('SIGKILL');
+  }
+  if (process.env.OCV_KEEP)
+    return;
+  for (const dir of folders)
+    fs.rmSync(dir, { recursive: true, force: true, maxRetries: 3 });
+}
+
+process.on('exit', cleanUp);
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.once(signal, () => {
+    cleanUp();
+    process.kill(process.pid, signal);
+  });
+}
+
+/** Makes sure that this child does not outlive us. Returns it. */
+export function track(child) {
+  children.add(child);
+  child.once('exit', () => children.delete(child));
+  return child;
+}
+
+/** A fresh folder, removed at exit unless OCV_KEEP is set. */
+export function tmpdir(name = 'ocv') {
+  const dir = fs.mkdtempSync(path.join(os.tmpdir(), `${name}-`));
+  folders.add(dir);
+  return dir;
+}
+
+/** Keeps the tail of a stream as text. */
+export class Tail {
+  constructor(stream, max = 256 * 1024) {
+    this.text = '';
+    stream.setEncoding('utf8');
+    stream.on('data', (part) => {
+      this.text += part;
+      if (this.text.length > 2 * max)
+        this.text = this.text.slice(-max);
+    });
+  }
+
+  /** The last `lines` lines. */
+  last(lines = 40) {
+    return this.text.split('\n').slice(-lines - 1).join('\n');
+  }
+}
+
+/** Threads and open files of a process, for leak checks. */
+export function processUse(pid) {
+  const status = fs.readFileSync(`/proc/${pid}/status`, 'utf8');
+  const number = (name) => Number(new RegExp(`^${name}:\\s*(\\d+)`, 'm').exec(status)?.[1] ?? 0);
+  return { threads: number('Threads'), rssKiB: number('VmRSS'),
+    files: fs.readdirSync(`/proc/${pid}/fd`).length };
+}
