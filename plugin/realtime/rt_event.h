@@ -13,16 +13,20 @@
 struct json;
 
 struct rt_event {
-    struct call_event ev; /* text in it is borrowed from `doc` and `outputs` */
+    struct call_event ev; /* text in it is borrowed from `doc`, `outputs` and `text` */
     struct json *doc;     /* NULL when the type alone said all */
     struct call_output outputs[CALL_OUTPUTS_MAX];
+    struct buf text;      /* what had to be put together from parts */
 };
 
 /*
  * Reads one event. Types that mean nothing to a call give CALL_EV_NONE cheaply (the deltas are most
- * of the traffic: they are recognised by their type without building a tree). Every optional field may
- * be null or missing. 0, ERR_INVALID (no JSON, no object, no type), ERR_NOMEM. On 0 the caller must
- * rt_event_free().
+ * of the traffic: they are recognised by their type without building a tree), and so do events that
+ * lack what would make them mean something. Every optional field may be null or missing; text fields
+ * then have p NULL or n 0. Lone surrogates and NUL escapes in strings become U+FFFD.
+ * item.added, .created and .done are all CALL_EV_ITEM_ADDED, so it may come more than once for one item;
+ * u.item.text is what the item says at that time, if anything. 0, ERR_INVALID (no JSON, no object,
+ * no type), ERR_NOMEM. On 0 the caller must rt_event_free(); out must not be copied meanwhile.
  */
 int rt_event_read(struct rt_event *out, struct str text, struct err *e);
 void rt_event_free(struct rt_event *ev);

@@ -25,7 +25,11 @@ struct rt_session {
     unsigned n_tools;
 };
 
-/* Writes the object into out (cleared first). 0 or out->rc. */
+/*
+ * Writes the object into out (cleared first). Empty fields are left out. 0 or out->rc; ERR_INVALID (and
+ * an empty out) when a field with fixed values has another one, a tool's name is not of
+ * [A-Za-z0-9_-]{1,64}, or its parameters are no JSON object.
+ */
 int rt_session_write(struct buf *out, const struct rt_session *s);
 /* True for models that take reasoning.effort and parallel_tool_calls (gpt-realtime-2 and later). */
 bool rt_model_reasons(struct str model);
