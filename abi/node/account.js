@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: MIT
+// The running channel: one instance of the plugin from startAccount to the abort that ends it.
+import path from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { runAgent, Runs } from "./agent.js";
+import { LOG_LEVELS, nativeLibrary, OC, RequestError, STOP_LEAVE_CALLS } from "./native.js";
+import { requestPairing } from "./pairing.js";
+import { PolicyMirror } from "./policy.js";
+import { ACCOUNT, configFileOf, sectionOf } from "./section.js";
+import { prepareSession, routeOf } from "./sessions.js";
+import { state } from "./state.js";
+
+/** The gateway gives a stopping channel 5 s: orderly within this, and the rest for destroy(). */
+const STOP_MS = 3000;
+const DESTROY_MS = 1500;
+/** How long a start waits for what a predecessor still holds. */
+const WAIT_MS = 6000;
+const RETRY_MS = 200;
+
+/*
+ * A reload runs another copy of this package, with another copy of the shared object: they know of each
+ * other only through this. It holds the promise of the latest stop.
+ */
+const STOPPING = Symbol.for("openclaw-voice.stopping");
+
+/** The runs of this copy of the package, for its hook. */
+export const runs = new Runs();
+
+const parse = (json) => (json ? JSON.parse(json) : {});
+const within = (promise, ms) => Promise.race([promise, delay(ms, undefined, { ref: false })]);
+
+function reasonOf(error) {
+  try {
+    return JSON.parse(error.json).error ?? error.message;
+  } catch {
+    return error?.message ?? String(error);
+  }
+}
+
+export class Account {
+  #ctx;
+  #runtime;
+  #instance = null;
+  #mirror;
+  #asked = new Map(); // token -> AbortController
+  #ended = false;
+
+  constructor(ctx, runtime) {
+    this.#ctx = ctx;
+    this.#runtime = runtime;
+    this.#mirror = new PolicyMirror({
+      runtime, log: ctx.log, push: (json) => this.command("policy.set", "", json),
+    });
+  }
+
+  /** Everything from start to stop; rejects when it could not start, with all that is wrong. */
+  async run() {
+    try {
+      const ready = await this.#start();
+      if (!this.#ctx.abortSignal.aborted) this.#running(ready);
+      await this.#aborted();
+    } finally {
+      const stopped = this.#stop();
+      globalThis[STOPPING] = stopped;
+      await stopped;
+    }
+  }
+
+  command(name, call, json) {
+    if (!this.#instance) return Promise.reject(new RequestError(OC.ESTATE, "voice is not running"));
+    return this.#instance.command(name, call, json);
+  }
+
+  /** A GET of the HTTP API: { status, body }. */
+  async get(apiPath) {
+    return parse(await this.command("http", "", JSON.stringify({ method: "GET", path: apiPath })));
+  }
+
+  async status() {
+    return parse(await this.command("status", "", "{}"));
+  }
+
+  policyChanged() {
+    return this.#mirror.refresh();
+  }
+
+  async #start() {
+    await within(globalThis[STOPPING], WAIT_MS);
+    const policy = await this.#mirror.read();
+    const config = JSON.stringify(this.#config(policy));
+    for (const end = Date.now() + WAIT_MS; ; await delay(RETRY_MS)) {
+      this.#ctx.abortSignal.throwIfAborted();
+      this.#instance = this.#create(config);
+      try {
+        const ready = parse(await this.#instance.start());
+        this.#mirror.start(policy);
+        return ready;
+      } catch (error) {
+        const reason = reasonOf(error);
+        if (!/EADDRINUSE|address (is )?already in use/i.test(reason) || Date.now() > end) {
+          throw new Error(`voice could not start: ${reason}`);
+        }
+        await this.#instance.destroy();
+        this.#instance = null;
+      }
+    }
+  }
+
+  #config(policy) {
+    const cfg = this.#ctx.cfg;
+    const stateDir = this.#runtime.state.resolveStateDir();
+    const { agentId } = routeOf(this.#runtime, cfg, "");
+    return {
+      host: "gateway",
+      config_file: configFileOf(cfg, stateDir),
+      section: sectionOf(cfg) ?? {},
+      section_name: "openclaw.json",
+      state_dir: path.join(stateDir, "voice"),
+      workspace: this.#runtime.agent.resolveAgentWorkspaceDir(cfg, agentId),
+      policy,
+    };
+  }
+
+  #create(config) {
+    try {
+      return nativeLibrary().create(config, {
+        log: (level, line) => this.#ctx.log?.[LOG_LEVELS[level] ?? "info"]?.(line),
+        event: (name, call, json) => this.#event(name, call, json),
+        request: (token, name, call, json) => this.#request(token, name, call, json),
+        cancel: (token) => this.#asked.get(token)?.abort(),
+      });
+    } catch (error) {
+      const faults = error.faults?.length ? error.faults : [error.message];
+      throw new Error(`voice is not configured:\n  ${faults.join("\n  ")}`);
+    }
+  }
+
+  #running(ready) {
+    state.account = this;
+    this.#ctx.setStatus({
+      ...this.#ctx.getStatus(), accountId: ACCOUNT, running: true, connected: true,
+      lastStartAt: Date.now(), lastError: null, port: ready.port, baseUrl: ready.url,
+    });
+    this.#ctx.log?.info?.(`listening on ${ready.url}`);
+  }
+
+  #aborted() {
+    const { abortSignal } = this.#ctx;
+    return new Promise((resolve) => {
+      if (abortSignal.aborted) resolve();
+      else abortSignal.addEventListener("abort", () => resolve(), { once: true });
+    });
+  }
+
+  /** Live calls stay with the provider; whoever starts next finds them. */
+  async #stop() {
+    this.#ended = true;
+    if (state.account === this) state.account = null;
+    this.#mirror.stop();
+    for (const asked of this.#asked.values()) asked.abort();
+    const instance = this.#instance;
+    this.#instance = null;
+    if (!instance) return;
+    const stopped = instance.stop(STOP_LEAVE_CALLS, STOP_MS).catch((error) => {
+      if (error.code !== "ESTATE") this.#ctx.log?.warn?.(`stop: ${reasonOf(error)}`);
+    });
+    await within(stopped, STOP_MS + 250);
+    let destroyed = false;
+    await within(instance.destroy().then(() => { destroyed = true; }), DESTROY_MS);
+    if (!destroyed) this.#ctx.log?.warn?.("the old instance is still ending in the background");
+  }
+
+  #event(name, call, json) {
+    if (this.#ended) return;
+    if (name === "call.incoming") {
+      this.#ctx.setStatus({ ...this.#ctx.getStatus(), lastInboundAt: Date.now() });
+    }
+    /* Who listens may read the rest by voice.call; what was said is not spread further than asked. */
+    const { at, reason } = parse(json);
+    state.gatewayEvents?.emit("changed", { event: name, call: call || undefined, at, reason }, {
+      scope: "operator.read",
+    });
+  }
+
+  #request(token, name, call, json) {
+    const instance = this.#instance;
+    const asked = new AbortController();
+    this.#asked.set(token, asked);
+    const answer = (rc, value) => {
+      this.#asked.delete(token);
+      instance?.reply(token, rc, JSON.stringify(value));
+    };
+    Promise.resolve()
+      .then(() => this.#serve(name, parse(json), asked.signal, (news) => {
+        if (this.#asked.has(token)) instance?.progress(token, JSON.stringify(news));
+      }))
+      .then((value) => answer(OC.OK, value))
+      .catch((error) => {
+        const rc = asked.signal.aborted ? OC.ECANCELED : (error?.rc ?? OC.EFAIL);
+        if (rc === OC.EFAIL) this.#ctx.log?.warn?.(`${name}${call ? ` (${call})` : ""}: ${error?.message ?? error}`);
+        answer(rc, { error: error?.message ?? String(error) });
+      });
+  }
+
+  #serve(name, request, signal, progress) {
+    const runtime = this.#runtime;
+    switch (name) {
+      case "agent.run":
+        return runAgent({
+          runtime, runs, request, signal, progress,
+          acting: (run) => this.command("run.acting", request.call ?? "", JSON.stringify({ run })),
+        });
+      case "session.prepare":
+        return prepareSession(runtime, request);
+      case "pairing.request":
+        return requestPairing(runtime, request);
+      default:
+        throw new RequestError(OC.ENOTSUP, `this host does not know ${name}`);
+    }
+  }
+}
+
+/** gateway.startAccount: pending for as long as the channel runs. */
+export async function startAccount(ctx) {
+  if (!state.runtime) throw new Error("voice was loaded without the gateway's runtime");
+  await new Account(ctx, state.runtime).run();
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+// `openclaw voice ...`: asks the running gateway.
+
+const time = (ms) => (ms ? new Date(ms).toISOString().replace("T", " ").slice(0, 19) : "-");
+const seconds = (ms) => (ms >= 0 ? `${Math.round(ms / 1000)} s` : "-");
+
+function printStatus(status) {
+  for (const [key, value] of Object.entries(status)) {
+    console.log(`${key}: ${typeof value === "object" && value ? JSON.stringify(value) : value}`);
+  }
+}
+
+function printCalls({ calls = [] }) {
+  if (!calls.length) console.log("No calls yet.");
+  for (const c of calls) {
+    const line = [c.call ?? c.id, time(c.started_at ?? c.at), c.from || "withheld", c.state, seconds(c.duration_ms), c.reason];
+    console.log(line.filter((x) => x !== undefined && x !== null && x !== "").join("  "));
+  }
+}
+
+function printTranscript({ turns = [] }) {
+  if (!turns.length) console.log("Nothing was said.");
+  for (const t of turns) {
+    const who = t.who === "caller" ? "caller" : "assistant";
+    console.log(`${time(t.at)}  ${who}: ${t.text}${t.interrupted ? " [interrupted]" : ""}`);
+  }
+}
+
+function printWhy(why) {
+  if (typeof why.text === "string") console.log(why.text);
+  else console.log(JSON.stringify(why, null, 2));
+}
+
+async function ask(method, params, options, print) {
+  const { callGatewayFromCli } = await import("openclaw/plugin-sdk/gateway-runtime");
+  const answer = await callGatewayFromCli(method, { timeout: "15000", ...options }, params, { progress: false });
+  if (options.json) console.log(JSON.stringify(answer, null, 2));
+  else print(answer);
+}
+
+export function registerCommands({ program }) {
+  const voice = program.command("voice").description("Phone calls: list them, read a transcript, see why a call ended");
+  const add = (name, text) => voice.command(name).description(text)
+    .option("--json", "print the answer as JSON", false)
+    .option("--url <url>", "WebSocket URL of the gateway")
+    .option("--token <token>", "token of the gateway")
+    .option("--timeout <ms>", "how long to wait", "15000");
+  add("status", "how the channel is").action((o) => ask("voice.status", {}, o, printStatus));
+  add("calls", "the latest calls").action((o) => ask("voice.calls", {}, o, printCalls));
+  add("transcript <call>", "what was said").action((id, o) => ask("voice.transcript", { id }, o, printTranscript));
+  add("why <call>", "what happened, hop by hop").action((id, o) => ask("voice.why", { id }, o, printWhy));
+}
+
+export const descriptors = [{
+  name: "voice",
+  description: "Phone calls: list them, read a transcript, see why a call ended",
+  hasSubcommands: true,
+}];
