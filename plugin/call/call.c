@@ -1,0 +1,685 @@
+/* SPDX-License-Identifier: MIT */
+/* The life cycle of a call; the states and their edges stand at the top of call.h. */
+#include "plugin/call/call.h"
+
+#include "plugin/call/call_int.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define ACCEPT_MS 20000u
+#define REFUSE_MS 15000u
+#define HANGUP_MS 15000u
+#define ATTACH_TRY_MS 20000u /* until the session speaks */
+#define ATTACH_ALL_MS 40000u /* the hang-up must be out within 45 s */
+#define GOODBYE_MS 12000u
+#define GREET_SAVE_MS 300u   /* silence is worse than a second greeting after a crash */
+#define TICKET_GREET 1u
+#define NOT_FOUND_TRIES 3u   /* a sideband that comes too early is answered 404 */
+#define SIP_UNAVAILABLE 503
+
+/* ---- Names ---- */
+
+const char *call_state_name(enum call_state s)
+{
+    static const char *const names[CALL_STATES] = {"new",     "accepting",  "refusing", "attaching", "live",
+                                                   "goodbye", "hanging_up", "over"};
+
+    return (unsigned)s < CALL_STATES ? names[s] : "?";
+}
+
+static const char *const reason_names[CALL_REASONS] = {
+    "none",           "caller_hung_up", "assistant_ended", "silence",       "max_duration",
+    "session_expired", "operator",      "shutdown",        "refused_policy", "refused_busy",
+    "caller_gone",    "accept_failed",  "attach_failed",   "control_lost",  "model_failed",
+    "ended_while_down"};
+
+const char *call_reason_name(enum call_reason r)
+{
+    return (unsigned)r < CALL_REASONS ? reason_names[r] : "?";
+}
+
+enum call_reason call_reason_of(struct str name)
+{
+    for (unsigned i = 0; i < CALL_REASONS; i++)
+        if (str_eqc(name, reason_names[i]))
+            return (enum call_reason)i;
+    return CALL_REASON_NONE;
+}
+
+/* ---- The one writer of the state ---- */
+
+static const unsigned edges[CALL_STATES] = {
+    [CALL_NEW] = 1u << CALL_ACCEPTING | 1u << CALL_REFUSING | 1u << CALL_ATTACHING | 1u << CALL_HANGING_UP,
+    [CALL_ACCEPTING] = 1u << CALL_ATTACHING | 1u << CALL_REFUSING | 1u << CALL_HANGING_UP | 1u << CALL_OVER,
+    [CALL_REFUSING] = 1u << CALL_OVER,
+    [CALL_ATTACHING] = 1u << CALL_LIVE | 1u << CALL_HANGING_UP | 1u << CALL_REFUSING | 1u << CALL_OVER,
+    [CALL_LIVE] = 1u << CALL_ATTACHING | 1u << CALL_GOODBYE | 1u << CALL_HANGING_UP,
+    [CALL_GOODBYE] = 1u << CALL_HANGING_UP | 1u << CALL_OVER,
+    [CALL_HANGING_UP] = 1u << CALL_OVER,
+    [CALL_OVER] = 0};
+
+static void enter(struct call *c, enum call_state next, uint64_t deadline_ms)
+{
+    if ((edges[c->state] & 1u << next) == 0)
+        return; /* call_broken() and the table test find a caller that tries */
+    c->state = next;
+    c->deadline_ms = deadline_ms;
+}
+
+static void set_reason(struct call *c, enum call_reason reason, struct str detail)
+{
+    if (c->reason != CALL_REASON_NONE)
+        return;
+    c->reason = reason;
+    (void)str_copy(c->detail, sizeof c->detail,
+                   str_head(detail, str_utf8_floor(detail, sizeof c->detail - 1)));
+}
+
+/* ---- Ends ---- */
+
+static void over(struct call *c, enum call_reason reason, struct str detail, struct call_now now,
+                 struct call_effects *fx)
+{
+    set_reason(c, reason, detail);
+    tools_cancel(c, now, fx);
+    c->ended_wall_ms = now.wall_ms;
+    /* The provider closes the sideband when the caller hangs up: that was the end. */
+    if (c->state == CALL_ATTACHING && c->was_live && c->lost_wall_ms != 0)
+        c->ended_wall_ms = c->lost_wall_ms;
+    enter(c, CALL_OVER, 0);
+    c->sideband_open = false;
+    (void)fx_add(fx, CALL_FX_DETACH);
+    fx_hop(fx, "over", fx_text(fx, "%s%s%s", call_reason_name(c->reason), c->detail[0] ? ": " : "",
+                               c->detail));
+    fx_save(fx, CALL_SAVE_REASON | CALL_SAVE_USAGE | CALL_SAVE_ENDED, "over", 0);
+    (void)fx_notify(fx, CALL_NOTICE_ENDED);
+    (void)fx_add(fx, CALL_FX_OVER);
+}
+
+void call_hang_up(struct call *c, enum call_reason reason, struct str detail, struct call_now now,
+                  struct call_effects *fx)
+{
+    if (c->state == CALL_HANGING_UP || c->state == CALL_OVER || c->state == CALL_REFUSING)
+        return;
+    set_reason(c, reason, detail);
+    tools_cancel(c, now, fx);
+    enter(c, CALL_HANGING_UP, now.mono_ms + HANGUP_MS);
+    c->floor.want = 0;
+    fx_save(fx, CALL_SAVE_REASON, "leaving", 0);
+    fx_hop(fx, "hangup_sent", str_of(call_reason_name(c->reason)));
+    (void)fx_add(fx, CALL_FX_HANGUP);
+}
+
+void call_say_goodbye(struct call *c, enum call_reason reason, struct str detail, uint64_t spoken_id,
+                      struct call_now now, struct call_effects *fx)
+{
+    if (c->state != CALL_LIVE)
+        return;
+    set_reason(c, reason, detail);
+    tools_cancel(c, now, fx);
+    enter(c, CALL_GOODBYE, now.mono_ms + GOODBYE_MS);
+    c->floor.want = 0;
+    c->floor.retry_at = 0;
+    c->floor.goodbye_id = spoken_id;
+    if (spoken_id == 0)
+        floor_want(c, WANT_GOODBYE);
+    fx_save(fx, CALL_SAVE_REASON, "leaving", 0);
+    fx_hop(fx, "goodbye", str_of(call_reason_name(c->reason)));
+    if (spoken_id != 0 && c->floor.stopped_id == spoken_id)
+        call_drained(c, now, fx);
+}
+
+void call_drained(struct call *c, struct call_now now, struct call_effects *fx)
+{
+    fx_hop(fx, "goodbye_heard", STR(""));
+    call_hang_up(c, c->reason, STR(""), now, fx);
+}
+
+static void refuse(struct call *c, enum call_reason reason, int sip_status, struct str detail,
+                   struct call_now now, struct call_effects *fx)
+{
+    struct call_fx *f;
+
+    set_reason(c, reason, detail);
+    c->sip_status = sip_status;
+    enter(c, CALL_REFUSING, now.mono_ms + REFUSE_MS);
+    fx_save(fx, CALL_SAVE_REASON, "refusing", 0);
+    fx_hop(fx, "reject_sent", fx_text(fx, "SIP %d: %s", sip_status, c->detail));
+    f = fx_add(fx, CALL_FX_REJECT);
+    f->u.sip_status = sip_status;
+}
+
+/* ---- Attaching ---- */
+
+static void start_try(struct call *c, struct call_now now, struct call_effects *fx)
+{
+    c->try_at_ms = 0;
+    c->try_until_ms = now.mono_ms + ATTACH_TRY_MS;
+    c->tries++;
+    (void)fx_add(fx, CALL_FX_ATTACH);
+}
+
+static void attach(struct call *c, struct call_now now, struct call_effects *fx)
+{
+    enter(c, CALL_ATTACHING, now.mono_ms + ATTACH_ALL_MS);
+    c->tries = 0;
+    c->not_found = 0;
+    start_try(c, now, fx);
+}
+
+static void give_up(struct call *c, struct str detail, struct call_now now, struct call_effects *fx)
+{
+    call_hang_up(c, c->was_live ? CALL_REASON_CONTROL_LOST : CALL_REASON_ATTACH_FAILED, detail, now, fx);
+}
+
+/* 404: there is no such call (any more), or not yet. */
+static void on_no_such_call(struct call *c, struct str detail, struct call_now now,
+                            struct call_effects *fx)
+{
+    c->not_found++;
+    if (c->was_live && !c->restored) {
+        over(c, CALL_REASON_CALLER_HUNG_UP, STR(""), now, fx);
+    } else if (c->restored) {
+        over(c, CALL_REASON_ENDED_WHILE_DOWN, STR("the caller hung up while we were away"), now, fx);
+    } else if (c->not_found < NOT_FOUND_TRIES) {
+        c->try_at_ms = now.mono_ms + 300u * c->not_found;
+    } else if (c->uncertain_accept) {
+        refuse(c, CALL_REASON_ACCEPT_FAILED, SIP_UNAVAILABLE, detail, now, fx);
+    } else {
+        over(c, CALL_REASON_CALLER_GONE, STR("the call ended before its control channel opened"), now,
+             fx);
+    }
+}
+
+static bool may_try_again(int http_status)
+{
+    switch (http_status) {
+    case 0:
+    case 408:
+    case 429:
+    case 500:
+    case 502:
+    case 503:
+    case 504: return true;
+    default: return false;
+    }
+}
+
+static void on_try_failed(struct call *c, int http_status, struct str detail, struct call_now now,
+                          struct call_effects *fx)
+{
+    unsigned shift = c->tries < 6 ? c->tries : 6;
+
+    if (http_status == 404) {
+        on_no_such_call(c, detail, now, fx);
+    } else if (!may_try_again(http_status)) {
+        give_up(c, detail, now, fx);
+    } else {
+        uint64_t pause = 100u << shift;
+
+        c->try_at_ms = now.mono_ms + (pause < 5000 ? pause : 5000);
+    }
+}
+
+static void on_lost(struct call *c, const struct call_event *ev, struct call_now now,
+                    struct call_effects *fx)
+{
+    struct str detail = ev->u.lost.detail;
+
+    c->sideband_open = false;
+    fx_hop(fx, "sideband_lost", str_head(detail, 150));
+    switch (c->state) {
+    case CALL_ATTACHING: on_try_failed(c, ev->u.lost.http_status, detail, now, fx); break;
+    case CALL_LIVE:
+        c->lost_wall_ms = now.wall_ms;
+        c->restored = false;
+        attach(c, now, fx);
+        break;
+    case CALL_GOODBYE:
+        /* The caller did not wait for the end of it, or the line broke: a hang-up is right for both. */
+        call_hang_up(c, c->reason, STR(""), now, fx);
+        break;
+    default: break;
+    }
+}
+
+/* The end of the call's time: ours, or the provider's if that comes first. */
+static void set_limits(struct call *c, const struct call_event *ev, struct call_now now)
+{
+    uint64_t left;
+
+    if (c->max_at_ms == 0 && c->set.max_duration_ms > 0)
+        c->max_at_ms = c->live_since_ms + c->set.max_duration_ms;
+    if (ev->u.session.expires_at_ms > now.wall_ms + 15000) {
+        uint64_t at = now.mono_ms + (ev->u.session.expires_at_ms - now.wall_ms) - 15000;
+
+        if (c->max_at_ms == 0 || at < c->max_at_ms) {
+            c->max_at_ms = at;
+            c->expires_first = true;
+        }
+    }
+    if (c->max_at_ms == 0 || c->warn_at_ms != 0)
+        return;
+    left = c->max_at_ms > now.mono_ms ? c->max_at_ms - now.mono_ms : 0;
+    c->warn_at_ms = c->max_at_ms - (left / 4 < 60000 ? left / 4 : 60000);
+}
+
+static void on_session(struct call *c, const struct call_event *ev, struct call_now now,
+                       struct call_effects *fx)
+{
+    bool again = c->was_live;
+    struct call_fx *f;
+
+    if (c->state != CALL_ATTACHING)
+        return; /* duplicates; a session that speaks after we gave up */
+    enter(c, CALL_LIVE, 0);
+    c->sideband_open = true;
+    c->was_live = true;
+    c->tries = 0;
+    if (c->live_since_ms == 0)
+        c->live_since_ms = now.mono_ms;
+    set_limits(c, ev, now);
+    floor_open(c, now);
+    fx_hop(fx, again ? "reattached" : "sideband_open", STR(""));
+    if (!c->greeted) {
+        /* Durable first, so that no later instance greets again. */
+        c->greeted = true;
+        c->floor.greet_at = now.mono_ms + GREET_SAVE_MS;
+        fx_save(fx, CALL_SAVE_LIVE, "live", TICKET_GREET);
+    }
+    tools_open(c, now, fx);
+    f = fx_notify(fx, CALL_NOTICE_LIVE);
+    f->u.notify.flag = again;
+    if (c->reason != CALL_REASON_NONE)
+        call_hang_up(c, c->reason, STR(""), now, fx);
+}
+
+/* ---- Accept, reject, hang-up ---- */
+
+static void on_accepted(struct call *c, const struct call_event *ev, struct call_now now,
+                        struct call_effects *fx)
+{
+    const struct call_rest_result *r = &ev->u.rest;
+
+    if (c->state != CALL_ACCEPTING)
+        return;
+    if (r->status >= 200 && r->status < 300) {
+        fx_hop(fx, "accepted", STR(""));
+        fx_save(fx, CALL_SAVE_ACCEPTED, "accepted", 0);
+        (void)fx_notify(fx, CALL_NOTICE_ACCEPTED);
+        c->restored = false;
+        if (c->reason != CALL_REASON_NONE) /* ended while the accept was in flight */
+            call_hang_up(c, c->reason, STR(""), now, fx);
+        else
+            attach(c, now, fx);
+        return;
+    }
+    fx_hop(fx, "accept_failed", str_head(r->detail, 150));
+    if (c->second_accept && r->status >= 400 && r->status < 500) {
+        /* An earlier instance's accept may have got through: the sideband knows. */
+        attach(c, now, fx);
+    } else if (r->status >= 500 || (r->status == 0 && r->maybe_sent)) {
+        c->uncertain_accept = true;
+        attach(c, now, fx);
+    } else if (r->status == 404) {
+        over(c, CALL_REASON_CALLER_GONE, r->detail, now, fx);
+    } else if (r->status == 401 || r->status == 403) {
+        over(c, CALL_REASON_ACCEPT_FAILED, r->detail, now, fx);
+    } else {
+        refuse(c, CALL_REASON_ACCEPT_FAILED, SIP_UNAVAILABLE, r->detail, now, fx);
+    }
+}
+
+static void on_rejected(struct call *c, const struct call_event *ev, struct call_now now,
+                        struct call_effects *fx)
+{
+    if (c->state != CALL_REFUSING)
+        return;
+    if (ev->u.rest.status < 200 || ev->u.rest.status >= 300)
+        fx_hop(fx, "reject_failed", str_head(ev->u.rest.detail, 150));
+    over(c, c->reason, STR(""), now, fx);
+}
+
+static void on_hung_up(struct call *c, const struct call_event *ev, struct call_now now,
+                       struct call_effects *fx)
+{
+    if (c->state != CALL_HANGING_UP)
+        return;
+    if (ev->u.rest.status != 404 && (ev->u.rest.status < 200 || ev->u.rest.status >= 300))
+        fx_hop(fx, "hangup_failed", str_head(ev->u.rest.detail, 150));
+    over(c, c->reason, STR(""), now, fx);
+}
+
+static void on_end(struct call *c, const struct call_event *ev, struct call_now now,
+                   struct call_effects *fx)
+{
+    enum call_reason reason = call_reason_of(str_of(ev->u.end.reason));
+
+    if (reason == CALL_REASON_NONE)
+        reason = CALL_REASON_OPERATOR;
+    if (c->state == CALL_ACCEPTING)
+        set_reason(c, reason, ev->u.end.detail); /* hung up as soon as it speaks */
+    else if (c->state == CALL_LIVE && reason == CALL_REASON_SHUTDOWN)
+        call_say_goodbye(c, reason, ev->u.end.detail, 0, now, fx);
+    else
+        call_hang_up(c, reason, ev->u.end.detail, now, fx);
+}
+
+/* ---- What was said ---- */
+
+/* new_turns: 1 when each row is a turn of its own, 0 when rows of earlier turns change. */
+static void emit_rows(struct call *c, unsigned new_turns, struct call_effects *fx)
+{
+    for (unsigned i = 0; i < fx->rows.n; i++) {
+        const struct transcript_row *row = &fx->rows.v[i];
+        struct call_fx *f = fx_add(fx, CALL_FX_SAVE_TURN);
+
+        f->u.turn = *row;
+        if (row->text.n == 0)
+            continue;
+        c->turns += new_turns;
+        f = fx_notify(fx, CALL_NOTICE_TURN);
+        f->u.notify.turn = *row;
+    }
+}
+
+static void add_usage(struct call_usage *to, const struct call_usage *u)
+{
+    to->responses += u->responses;
+    to->input_tokens += u->input_tokens;
+    to->output_tokens += u->output_tokens;
+    to->input_text += u->input_text;
+    to->input_audio += u->input_audio;
+    to->input_image += u->input_image;
+    to->input_cached += u->input_cached;
+    to->cached_text += u->cached_text;
+    to->cached_audio += u->cached_audio;
+    to->cached_image += u->cached_image;
+    to->output_text += u->output_text;
+    to->output_audio += u->output_audio;
+    to->transcription_tokens += u->transcription_tokens;
+    to->transcription_ms += u->transcription_ms;
+}
+
+static void on_conversation(struct call *c, const struct call_event *ev, struct call_now now,
+                            struct call_effects *fx)
+{
+    struct transcript *t = &c->transcript;
+
+    switch (ev->kind) {
+    case CALL_EV_SPEECH_STARTED:
+    case CALL_EV_COMMITTED:
+        transcript_on_item(t, ev->u.item.id, ev->u.item.prev, CALL_WHO_CALLER, now.wall_ms, &fx->rows);
+        break;
+    case CALL_EV_ITEM_ADDED:
+        (void)tools_on_item(c, ev->u.item.id, false, now, fx);
+        transcript_on_item(t, ev->u.item.id, ev->u.item.prev, ev->u.item.who, now.wall_ms, &fx->rows);
+        break;
+    case CALL_EV_ITEM_FOUND: (void)tools_on_item(c, ev->u.item.id, true, now, fx); break;
+    case CALL_EV_CALLER_TEXT:
+        add_usage(&c->usage, &ev->u.item.usage);
+        transcript_on_text(t, ev->u.item.id, ev->u.item.text, now.wall_ms, &fx->rows);
+        break;
+    case CALL_EV_CALLER_TEXT_FAILED:
+        transcript_on_text_failed(t, ev->u.item.id, now.wall_ms, &fx->rows);
+        break;
+    case CALL_EV_TRUNCATED:
+        transcript_on_truncated(t, ev->u.item.id, ev->u.item.heard_ms, now.wall_ms, &fx->rows);
+        break;
+    case CALL_EV_RESPONSE_DONE:
+        transcript_on_response(t, ev, now.wall_ms, &fx->rows);
+        add_usage(&c->usage, &ev->u.response.usage);
+        fx_save(fx, CALL_SAVE_USAGE, NULL, 0);
+        break;
+    default: break;
+    }
+    emit_rows(c, ev->kind == CALL_EV_CALLER_TEXT || ev->kind == CALL_EV_RESPONSE_DONE, fx);
+}
+
+static void on_error(struct call *c, const struct call_event *ev, struct call_now now,
+                     struct call_effects *fx)
+{
+    struct str code = ev->u.error.code;
+
+    if (tools_on_error(c, ev->u.error.event_id, ev->u.error.message, now, fx) ||
+        str_eqc(code, "response_cancel_not_active"))
+        return;
+    if (str_eqc(code, "session_expired")) {
+        call_hang_up(c, CALL_REASON_SESSION_EXPIRED, ev->u.error.message, now, fx);
+        return;
+    }
+    if (!str_eqc(code, "conversation_already_has_active_response"))
+        fx_hop(fx, "error_event",
+               fx_text(fx, "%.*s: %.*s", STR_ARG(str_head(code, 50)),
+                       STR_ARG(str_head(ev->u.error.message, 120))));
+    floor_event(c, ev, now, fx);
+}
+
+/* Events of the speech API; all but the session's first word need an open sideband. */
+static void on_speech(struct call *c, const struct call_event *ev, struct call_now now,
+                      struct call_effects *fx)
+{
+    if (!c->sideband_open)
+        return;
+    if (ev->kind == CALL_EV_ERROR) {
+        on_error(c, ev, now, fx);
+        return;
+    }
+    if (ev->kind == CALL_EV_DTMF) {
+        fx_hop(fx, "dtmf", STR("the caller pressed a key"));
+        return;
+    }
+    if (ev->kind == CALL_EV_RESPONSE_DONE && floor_seen_done(c, ev->u.response.id))
+        return;
+    on_conversation(c, ev, now, fx);
+    if (ev->kind == CALL_EV_RESPONSE_DONE && c->state == CALL_LIVE)
+        tools_on_response(c, ev, now, fx);
+    floor_event(c, ev, now, fx);
+}
+
+/* ---- Time ---- */
+
+static void on_deadline(struct call *c, struct call_now now, struct call_effects *fx)
+{
+    struct call_event ev = {.kind = CALL_EV_ACCEPTED};
+
+    switch (c->state) {
+    case CALL_ACCEPTING:
+        ev.u.rest.maybe_sent = true;
+        ev.u.rest.detail = STR("no answer to the accept");
+        on_accepted(c, &ev, now, fx);
+        break;
+    case CALL_ATTACHING:
+        (void)fx_add(fx, CALL_FX_DETACH);
+        give_up(c, STR("the control channel did not open in time"), now, fx);
+        break;
+    case CALL_GOODBYE: call_hang_up(c, c->reason, STR(""), now, fx); break;
+    case CALL_REFUSING:
+    case CALL_HANGING_UP:
+        fx_hop(fx, "no_answer", STR("the provider did not answer"));
+        over(c, c->reason, STR(""), now, fx);
+        break;
+    default: break;
+    }
+}
+
+static void on_timer(struct call *c, struct call_now now, struct call_effects *fx)
+{
+    if (due(c->deadline_ms, now)) {
+        on_deadline(c, now, fx);
+        return;
+    }
+    if (c->state != CALL_ATTACHING)
+        return;
+    if (due(c->try_at_ms, now)) {
+        start_try(c, now, fx);
+    } else if (c->try_at_ms == 0 && due(c->try_until_ms, now)) {
+        (void)fx_add(fx, CALL_FX_DETACH);
+        fx_hop(fx, "sideband_lost", STR("no session.created in 20 s"));
+        on_try_failed(c, 0, STR("no session.created in 20 s"), now, fx);
+    }
+}
+
+uint64_t call_deadline_ms(const struct call *c)
+{
+    uint64_t at = c->deadline_ms;
+
+    if (c->state == CALL_ATTACHING)
+        at = sooner(at, c->try_at_ms != 0 ? c->try_at_ms : c->try_until_ms);
+    at = sooner(at, floor_deadline(c));
+    return sooner(at, c->state == CALL_LIVE ? tools_deadline(c) : 0);
+}
+
+/* ---- Beginning, restoring, stepping ---- */
+
+void call_init(struct call *c, const struct call_settings *set)
+{
+    *c = (struct call){.set = *set};
+    transcript_init(&c->transcript);
+}
+
+void call_free(struct call *c)
+{
+    tools_free(c);
+    transcript_free(&c->transcript);
+}
+
+static void begin_step(struct call *c, struct call_effects *fx)
+{
+    tools_reap(c);
+    fx->n = fx->n_scratch = 0;
+    fx->rows.n = 0;
+    fx->overflow = false;
+}
+
+void call_begin(struct call *c, struct call_now now, struct call_effects *fx)
+{
+    begin_step(c, fx);
+    c->begun_ms = now.mono_ms;
+    enter(c, CALL_ACCEPTING, now.mono_ms + ACCEPT_MS);
+    (void)fx_add(fx, CALL_FX_ACCEPT);
+    fx_hop(fx, "accept_sent", STR(""));
+}
+
+void call_begin_refusal(struct call *c, enum call_reason reason, int sip_status, struct str detail,
+                        struct call_now now, struct call_effects *fx)
+{
+    begin_step(c, fx);
+    c->begun_ms = now.mono_ms;
+    refuse(c, reason, sip_status, detail, now, fx);
+}
+
+void call_restore(struct call *c, const struct call_restored *r, struct call_now now,
+                  struct call_effects *fx)
+{
+    begin_step(c, fx);
+    c->restored = true;
+    c->begun_ms = now.mono_ms > r->age_ms ? now.mono_ms - r->age_ms : 1;
+    c->turns = r->turns;
+    fx_hop(fx, "restored", r->state);
+    if (str_eqc(r->state, "refusing")) {
+        refuse(c, call_reason_of(r->reason), r->sip_status ? r->sip_status : 603, r->detail, now, fx);
+        return;
+    }
+    if (str_eqc(r->state, "leaving")) {
+        call_hang_up(c, call_reason_of(r->reason), r->detail, now, fx);
+        return;
+    }
+    if (str_eqc(r->state, "claimed")) {
+        c->second_accept = true;
+        enter(c, CALL_ACCEPTING, now.mono_ms + ACCEPT_MS);
+        (void)fx_add(fx, CALL_FX_ACCEPT);
+        fx_hop(fx, "accept_sent", STR("again, after a restart"));
+        return;
+    }
+    c->greeted = c->was_live = str_eqc(r->state, "live");
+    if (r->live_age_ms > 0)
+        c->live_since_ms = now.mono_ms > r->live_age_ms ? now.mono_ms - r->live_age_ms : 1;
+    tools_restore(c, r, now);
+    if (c->greeted && !r->spoke)
+        c->floor.response_asked = true; /* perhaps; floor_open() turns that into a look at the quiet */
+    attach(c, now, fx);
+}
+
+static void on_saved(struct call *c, uint32_t ticket, struct call_now now)
+{
+    if (ticket == TICKET_GREET && c->floor.greet_at != 0)
+        c->floor.greet_at = now.mono_ms;
+}
+
+void call_step(struct call *c, const struct call_event *ev, struct call_now now,
+               struct call_effects *fx)
+{
+    begin_step(c, fx);
+    if (c->state == CALL_OVER || c->state == CALL_NEW)
+        return;
+    switch (ev->kind) {
+    case CALL_EV_NONE:
+    case CALL_EV_CONTEXT:
+    case CALL_EV_COUNT: break;
+    case CALL_EV_ACCEPTED: on_accepted(c, ev, now, fx); break;
+    case CALL_EV_REJECTED: on_rejected(c, ev, now, fx); break;
+    case CALL_EV_HUNG_UP: on_hung_up(c, ev, now, fx); break;
+    case CALL_EV_SIDEBAND_LOST: on_lost(c, ev, now, fx); break;
+    case CALL_EV_TIMER: on_timer(c, now, fx); break;
+    case CALL_EV_SAVED: on_saved(c, ev->u.ticket, now); break;
+    case CALL_EV_END: on_end(c, ev, now, fx); break;
+    case CALL_EV_LEAVE: (void)fx_add(fx, CALL_FX_DETACH); return;
+    case CALL_EV_TOOL_ACTING: tools_on_acting(c, ev->u.tool.call_id, now, fx); break;
+    case CALL_EV_TOOL_DONE: tools_on_result(c, &ev->u.tool, now, fx); break;
+    case CALL_EV_SESSION: on_session(c, ev, now, fx); break;
+    case CALL_EV_SPEECH_STARTED:
+    case CALL_EV_SPEECH_STOPPED:
+    case CALL_EV_COMMITTED:
+    case CALL_EV_ITEM_ADDED:
+    case CALL_EV_ITEM_FOUND:
+    case CALL_EV_CALLER_TEXT:
+    case CALL_EV_CALLER_TEXT_FAILED:
+    case CALL_EV_RESPONSE_STARTED:
+    case CALL_EV_RESPONSE_DONE:
+    case CALL_EV_AUDIO_STARTED:
+    case CALL_EV_AUDIO_STOPPED:
+    case CALL_EV_AUDIO_CLEARED:
+    case CALL_EV_TRUNCATED:
+    case CALL_EV_DTMF:
+    case CALL_EV_ERROR: on_speech(c, ev, now, fx); break;
+    }
+    if (c->state == CALL_LIVE)
+        tools_run(c, now, fx);
+    floor_run(c, now, fx);
+}
+
+const char *call_broken(const struct call *c)
+{
+    bool tries = c->try_at_ms != 0 || c->try_until_ms != 0;
+
+    switch (c->state) {
+    case CALL_NEW: return NULL;
+    case CALL_ACCEPTING:
+        return c->deadline_ms == 0 ? "accepting without a deadline"
+               : c->sideband_open  ? "accepting with a sideband" : NULL;
+    case CALL_REFUSING:
+        return c->deadline_ms == 0                  ? "refusing without a deadline"
+               : c->reason == CALL_REASON_NONE      ? "refusing without a reason"
+               : c->sip_status < 400                ? "refusing without a SIP status" : NULL;
+    case CALL_ATTACHING:
+        return c->deadline_ms == 0 ? "attaching without a deadline"
+               : !tries            ? "attaching without a try"
+               : c->sideband_open  ? "attaching with an open sideband" : NULL;
+    case CALL_LIVE:
+        return !c->sideband_open ? "live without a sideband"
+               : !c->greeted     ? "live without a greeting" : NULL;
+    case CALL_GOODBYE:
+        return c->deadline_ms == 0             ? "goodbye without a deadline"
+               : c->reason == CALL_REASON_NONE ? "goodbye without a reason" : NULL;
+    case CALL_HANGING_UP:
+        return c->deadline_ms == 0             ? "hanging up without a deadline"
+               : c->reason == CALL_REASON_NONE ? "hanging up without a reason" : NULL;
+    case CALL_OVER:
+        return c->reason == CALL_REASON_NONE ? "over without a reason"
+               : call_deadline_ms(c) != 0    ? "over with a deadline" : NULL;
+    case CALL_STATES:
+    default: return "no such state";
+    }
+}

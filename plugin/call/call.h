@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PLUGIN_CALL_CALL_H
+#define PLUGIN_CALL_CALL_H
+/*
+ * One telephone call, as a state machine without I/O: call_step(call, event, now) returns effects and
+ * never calls out, so nothing re-enters it and nothing is freed under it. Owner: plugin/calls.c, which
+ * feeds events in and carries effects out. Loop thread.
+ *
+ *   refused by policy                  claimed                          found after a restart
+ *        │                                │                        claimed│accepted,live│leaving
+ *        ▼                                ▼                               │      │      │
+ *    REFUSING ◄──────no────────────── ACCEPTING ◄─────────────────────────┘      │      │
+ *        │                                │ accepted, or perhaps accepted        │      │
+ *        │                                ▼                                      │      │
+ *        │   ┌──────── gave up ────── ATTACHING ◄────────────────────────────────┘      │
+ *        │   │                         │     ▲                                          │
+ *        │   │      the session speaks │     │ sideband lost                            │
+ *        │   │                         ▼     │                                          │
+ *        │   │◄──── hang up ─────────── LIVE ┘                                          │
+ *        │   │                            │ a goodbye is due                            │
+ *        │   │                            ▼                                             │
+ *        │   │◄──── heard, or 12 s ── GOODBYE                                           │
+ *        │   ▼                            │ the caller is gone                          │
+ *        │ HANGING_UP ◄───────────────────┼─────────────────────────────────────────────┘
+ *        ▼   ▼                            ▼
+ *        OVER ◄───────────────────────────┘
+ *
+ * Edges, and the function that makes each: begin → ACCEPTING, REFUSING (call_begin); restore →
+ * ACCEPTING, REFUSING, ATTACHING, HANGING_UP (call_restore); ACCEPTING → ATTACHING, REFUSING, OVER,
+ * HANGING_UP when it was ended meanwhile (on_accepted, deadline); ATTACHING → LIVE (on_session), HANGING_UP (give_up), REFUSING, OVER
+ * (on_lost); LIVE → ATTACHING (on_lost), GOODBYE (say_goodbye), HANGING_UP (hang_up); GOODBYE →
+ * HANGING_UP (on_drained, deadline), OVER (on_lost: gone); REFUSING, HANGING_UP → OVER (answered,
+ * deadline). CALL_EV_LEAVE detaches in every state without an edge: the call goes to the next instance.
+ *
+ * True in each state, and its deadline:
+ *   ACCEPTING   one accept in flight; no sideband. 20 s, then as if the answer were lost.
+ *   ATTACHING   accepted as far as we know; at most one sideband, or a pause before the next try.
+ *               20 s for each try to speak, 40 s in all, then hang up.
+ *   LIVE        the sideband spoke; turns are written. The maximum duration of the call.
+ *   GOODBYE     the sideband is open, the row says "leaving"; the last words are being heard. 12 s.
+ *   HANGING_UP  a hang-up is in flight, the row says "leaving". 15 s.
+ *   REFUSING    a reject is in flight, the row says "refusing" or the reason is known. 15 s.
+ *   OVER        the row is final and nothing is pending.
+ *
+ * Speaking (floor.c): never two responses at once. Tools (tool.c): exactly one output for each
+ * function call, then one response for all calls of a response.
+ */
+#include "plugin/base/buf.h"
+#include "plugin/base/id.h"
+#include "plugin/call/event.h"
+#include "plugin/call/transcript.h"
+
+enum call_state {
+    CALL_NEW = 0,
+    CALL_ACCEPTING,
+    CALL_REFUSING,
+    CALL_ATTACHING,
+    CALL_LIVE,
+    CALL_GOODBYE,
+    CALL_HANGING_UP,
+    CALL_OVER,
+    CALL_STATES
+};
+
+/* Why a call ended: one is recorded for every call. Names by call_reason_name(). */
+enum call_reason {
+    CALL_REASON_NONE = 0,
+    CALL_REASON_CALLER_HUNG_UP,   /* the provider closed the call after a conversation */
+    CALL_REASON_ASSISTANT_ENDED,  /* the model called end_call */
+    CALL_REASON_SILENCE,          /* nobody spoke for the configured time */
+    CALL_REASON_MAX_DURATION,
+    CALL_REASON_SESSION_EXPIRED,  /* the provider's own limit */
+    CALL_REASON_OPERATOR,         /* by API or host */
+    CALL_REASON_SHUTDOWN,         /* the host stopped and asked for calls to end */
+    CALL_REASON_REFUSED_POLICY,   /* detail says which rule */
+    CALL_REASON_REFUSED_BUSY,     /* max_concurrent */
+    CALL_REASON_CALLER_GONE,      /* hung up before we answered */
+    CALL_REASON_ACCEPT_FAILED,    /* detail: what the provider answered */
+    CALL_REASON_ATTACH_FAILED,    /* accepted, but the sideband never spoke */
+    CALL_REASON_CONTROL_LOST,     /* the sideband was lost and could not be had again */
+    CALL_REASON_MODEL_FAILED,     /* responses kept failing; detail says how */
+    CALL_REASON_ENDED_WHILE_DOWN, /* over when we came back */
+    CALL_REASONS
+};
+
+/* What a caller's level allows, decided by the shell when the call begins and when a PIN is proven. */
+enum call_tools { CALL_TOOLS_NONE = 0, CALL_TOOLS_SAFE, CALL_TOOLS_FULL };
+
+struct call_settings { /* copied into the call */
+    uint32_t filler_after_ms, progress_every_ms, tool_timeout_ms;
+    uint64_t max_duration_ms;
+    uint64_t silence_ms; /* 0: off */
+    enum call_tools tools;
+    bool ask_available; /* ask_openclaw is among the session's tools */
+    bool pin_available; /* verify_identity is among them */
+    const char *const *custom_tools; /* names from the agent file; borrowed for the call's life */
+    unsigned n_custom_tools;
+};
+
+#define CALL_TOOLS_PENDING 16  /* function calls without an output at one time; more are refused */
+#define CALL_TOOL_ID_BYTES 80  /* longest function call id that is taken */
+#define CALL_OUTPUT_BYTES 16384u /* longest result given to the model, in bytes */
+
+enum tool_state { /* names in the journal: tool_state_name() */
+    TOOL_FREE = 0,
+    TOOL_PROBING, /* restored: asking the provider whether the output is there already */
+    TOOL_RUNNING, /* the shell works on it */
+    TOOL_READY,   /* has its output, which was not handed to the sideband yet */
+    TOOL_SENT,    /* handed to the sideband, not yet seen in the conversation */
+    TOOL_LATE     /* an honest "not finished" went out; the run goes on and its result will be news */
+};
+
+enum tool_kind { TOOL_ASK, TOOL_END, TOOL_PIN, TOOL_UNKNOWN };
+
+struct tool { /* one function call of the model */
+    enum tool_state state;
+    enum tool_kind kind;
+    bool acting;    /* the run began to change things: never asked twice */
+    bool restored;  /* from before a restart: no run of ours belongs to it until started */
+    bool confirmed; /* LATE: its "not finished" was seen in the conversation */
+    bool was_late;  /* restored: the journal says that it was LATE */
+    uint32_t batch; /* function calls of one response share it */
+    uint64_t asked_at, since;
+    char id[CALL_TOOL_ID_BYTES];
+    char *name, *arguments; /* owned */
+    char *output;           /* owned; NULL until READY */
+    struct tool *next_gone; /* closed ones live until the next step, since effects name them */
+};
+
+struct floor { /* who speaks, and what we still want said; private to floor.c */
+    bool response_active;  /* between response.created and response.done */
+    bool response_asked;   /* our response.create is out and not answered */
+    bool caller_speaking, audio_playing;
+    unsigned want;         /* WANT_* */
+    unsigned asked_for;    /* the WANT_* that the asked response serves */
+    uint32_t ask_seq;      /* number of our response.create events */
+    uint64_t asked_at, active_at, speaking_at, audio_until;
+    uint64_t auto_until;   /* the provider is about to start a response by itself */
+    uint64_t quiet_since;  /* nobody spoke from here on */
+    uint64_t filler_at;    /* when the last filler was asked for; 0 none for the running tools */
+    uint64_t guard_at;     /* after a re-attach: speak if it is still quiet then; 0 off */
+    uint64_t retry_at;     /* a failed response is asked for again then; 0 off */
+    unsigned failures;     /* responses that failed, in a row */
+    uint64_t heard_check_at; /* first words should be heard by then; 0 off */
+    uint64_t greet_at;     /* greet at the latest then, durable or not; 0 off */
+    uint64_t goodbye_id;   /* hash of the response that says goodbye; 0 not known yet */
+    uint64_t stopped_id;   /* hash of the response whose audio ended last */
+    uint64_t done_ids[8];  /* hashes of the last responses that are done: events may come twice */
+    unsigned next_done;
+    bool heard_any;
+};
+
+struct call {
+    enum call_state state;
+    enum call_reason reason; /* set once */
+    uint64_t begun_ms;       /* monotonic */
+    uint64_t deadline_ms;    /* of the state; 0 only in NEW, LIVE without a limit, and OVER */
+    uint64_t live_since_ms, max_at_ms, warn_at_ms;
+    uint64_t try_at_ms;    /* ATTACHING: when to try again; 0: a try is on */
+    uint64_t try_until_ms; /* ATTACHING: when the try that is on counts as lost */
+    uint64_t lost_wall_ms; /* when the sideband was lost last */
+    uint64_t ended_wall_ms;
+    unsigned tries;
+    unsigned not_found;      /* handshakes answered 404 in a row */
+    bool restored, greeted, was_live, second_accept, uncertain_accept, sideband_open;
+    bool warned, expires_first; /* the provider's limit comes before ours */
+    int sip_status;
+    unsigned turns, pin_tries;
+    uint32_t batch_seq;
+    struct call_settings set;
+    struct call_usage usage;
+    struct floor floor;
+    struct tool *tools[CALL_TOOLS_PENDING];
+    struct tool *gone;
+    struct transcript transcript;
+    char detail[160];        /* of the reason */
+};
+
+/* ---- Effects ---- */
+
+enum call_fx_kind {
+    CALL_FX_ACCEPT,   /* POST accept */
+    CALL_FX_REJECT,   /* POST reject, u.sip_status */
+    CALL_FX_HANGUP,   /* POST hangup */
+    CALL_FX_ATTACH,   /* open the sideband */
+    CALL_FX_DETACH,   /* close it if open */
+    CALL_FX_SEND,     /* u.send to the sideband */
+    CALL_FX_TOOL_RUN, /* u.tool: start working on it (TOOL_ASK or TOOL_PIN) */
+    CALL_FX_TOOL_CANCEL, /* u.tool: its result is wanted no more; keep what has begun to act */
+    CALL_FX_SAVE,     /* write the call's row: u.save columns by CALL_SAVE_* */
+    CALL_FX_SAVE_TURN,/* u.turn */
+    CALL_FX_SAVE_TOOL,/* u.tool_row */
+    CALL_FX_HOP,      /* u.hop: a line of the flight record */
+    CALL_FX_NOTIFY,   /* u.notify: an event for the host */
+    CALL_FX_OVER      /* the call may be freed when its saves are queued; always last */
+};
+
+enum call_send_kind {
+    CALL_SEND_RESPONSE, /* response.create: instructions, allow_tools */
+    CALL_SEND_OUTPUT,   /* function_call_output: item_id, call_id, text */
+    CALL_SEND_NEWS,     /* a system message: item_id, text */
+    CALL_SEND_RETRIEVE, /* item_id */
+    CALL_SEND_CANCEL    /* response.cancel and output_audio_buffer.clear */
+};
+
+#define CALL_SAVE_STATE (1u << 0)
+#define CALL_SAVE_REASON (1u << 1)
+#define CALL_SAVE_USAGE (1u << 2)
+#define CALL_SAVE_ACCEPTED (1u << 3)
+#define CALL_SAVE_LIVE (1u << 4)
+#define CALL_SAVE_ENDED (1u << 5)
+
+enum call_notice {
+    CALL_NOTICE_ACCEPTED,
+    CALL_NOTICE_LIVE, /* u.notify.flag: re-attached */
+    CALL_NOTICE_TURN,
+    CALL_NOTICE_TOOL, /* tool, phase, text, ms */
+    CALL_NOTICE_ENDED
+};
+
+/* Text is borrowed from the call, its event or static memory: valid until the next step. */
+struct call_fx {
+    enum call_fx_kind kind;
+    union {
+        int sip_status;
+        struct {
+            enum call_send_kind kind;
+            struct id event_id, item_id;
+            struct str call_id, text;
+            bool allow_tools;
+        } send;
+        struct {
+            const struct tool *tool;
+            bool resumed; /* asked again after a restart */
+        } tool;
+        struct {
+            unsigned columns;
+            const char *state; /* durable name, with CALL_SAVE_STATE */
+            uint32_t ticket;   /* not 0: CALL_EV_SAVED with it once it is durable */
+        } save;
+        struct transcript_row turn;
+        struct {
+            const struct tool *tool;
+            const char *state; /* durable name */
+            struct str output;
+        } tool_row;
+        struct {
+            const char *name; /* static */
+            struct str detail;
+        } hop;
+        struct {
+            enum call_notice what;
+            bool flag;
+            const struct tool *tool;
+            const char *phase;
+            struct str text;
+            uint64_t ms;
+            struct transcript_row turn;
+        } notify;
+    } u;
+};
+
+#define CALL_FX_MAX 256
+
+struct call_effects {
+    unsigned n;
+    bool overflow; /* effects were lost: a bug; the shell logs it and ends the call */
+    struct call_fx v[CALL_FX_MAX];
+    char scratch[8][200]; /* texts made by the step */
+    unsigned n_scratch;
+    struct transcript_rows rows; /* of the event, until the next step */
+};
+
+/* A point in time, both clocks. */
+struct call_now {
+    uint64_t mono_ms, wall_ms;
+};
+
+/* ---- Functions. All pure but for the allocator; OOM ends a tool or call in an orderly way. ---- */
+
+void call_init(struct call *c, const struct call_settings *set);
+void call_free(struct call *c);
+/* Starts a claimed call: accepts it, or refuses it with a SIP status and a static reason text. */
+void call_begin(struct call *c, struct call_now now, struct call_effects *fx);
+void call_begin_refusal(struct call *c, enum call_reason reason, int sip_status, struct str detail,
+                        struct call_now now, struct call_effects *fx);
+
+struct call_restore_tool {
+    struct str id, name, arguments, state, output;
+};
+struct call_restored { /* what the journal has of it */
+    struct str state, reason, detail;
+    int sip_status;
+    uint64_t age_ms;      /* since it was received */
+    uint64_t live_age_ms; /* since it was accepted; 0 never */
+    unsigned turns;
+    bool spoke; /* the assistant's first turn is stored */
+    const struct call_restore_tool *tools;
+    unsigned n_tools;
+};
+/* Continues a call that an earlier instance drove. The transcript is restored by the caller before. */
+void call_restore(struct call *c, const struct call_restored *r, struct call_now now,
+                  struct call_effects *fx);
+/* One event. fx is cleared first. Every event is allowed in every state. */
+void call_step(struct call *c, const struct call_event *ev, struct call_now now,
+               struct call_effects *fx);
+/* When the next CALL_EV_TIMER is due (monotonic), 0 for never. */
+uint64_t call_deadline_ms(const struct call *c);
+/* The invariants of the state; the first that does not hold, or NULL. For tests and debug builds. */
+const char *call_broken(const struct call *c);
+
+const char *call_state_name(enum call_state s);
+const char *call_reason_name(enum call_reason r);
+/* NONE for an unknown name. */
+enum call_reason call_reason_of(struct str name);
+const char *tool_state_name(const struct tool *t); /* the journal's word */
+/* The conversation item id under which a function call's output stands: the same in every instance. */
+struct id tool_item_id(const struct tool *t);
+
+#endif

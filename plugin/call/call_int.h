@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PLUGIN_CALL_CALL_INT_H
+#define PLUGIN_CALL_CALL_INT_H
+/*
+ * What the files of plugin/call share and nobody else includes: making effects, and the seams between
+ * life cycle (call.c), speaking (floor.c) and function calls (tool.c).
+ */
+#include "plugin/call/call.h"
+
+/* ---- effects.c ---- */
+struct call_fx *fx_add(struct call_effects *fx, enum call_fx_kind kind);
+/* A formatted text that lives as long as the effects; cut to 199 bytes. */
+struct str fx_text(struct call_effects *fx, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+void fx_hop(struct call_effects *fx, const char *name, struct str detail);
+void fx_save(struct call_effects *fx, unsigned columns, const char *state, uint32_t ticket);
+void fx_save_tool(struct call_effects *fx, const struct tool *t, const char *state, struct str output);
+struct call_fx *fx_notify(struct call_effects *fx, enum call_notice what);
+void fx_notify_tool(struct call_effects *fx, const struct tool *t, const char *phase,
+                    struct str text, uint64_t ms);
+struct call_fx *fx_send(struct call_effects *fx, enum call_send_kind kind);
+
+/* ---- call.c ---- */
+/* Leaves LIVE with words: spoken_id is the hash of a response that says them already, 0 to ask for one. */
+void call_say_goodbye(struct call *c, enum call_reason reason, struct str detail, uint64_t spoken_id,
+                      struct call_now now, struct call_effects *fx);
+void call_hang_up(struct call *c, enum call_reason reason, struct str detail, struct call_now now,
+                  struct call_effects *fx);
+/* The goodbye was heard, as far as can be told. */
+void call_drained(struct call *c, struct call_now now, struct call_effects *fx);
+
+/* ---- floor.c ---- */
+enum floor_want {
+    WANT_GREETING = 1 << 0,
+    WANT_TOOL = 1 << 1,    /* outputs of a batch are in */
+    WANT_NEWS = 1 << 2,    /* a late result is in */
+    WANT_RESUME = 1 << 3,  /* something should be said, we do not know what is missing */
+    WANT_WARNING = 1 << 4, /* the time is nearly up */
+    WANT_FILLER = 1 << 5,
+    WANT_GOODBYE = 1 << 6
+};
+void floor_want(struct call *c, unsigned want);
+/* The sideband speaks (again): nothing is known of responses under way. */
+void floor_open(struct call *c, struct call_now now);
+void floor_event(struct call *c, const struct call_event *ev, struct call_now now,
+                 struct call_effects *fx);
+/* Does what is due and asks for a response if one is wanted and possible. At the end of each step. */
+void floor_run(struct call *c, struct call_now now, struct call_effects *fx);
+uint64_t floor_deadline(const struct call *c);
+/* True the second time a response's end is told. Remembers it. */
+bool floor_seen_done(struct call *c, struct str response_id);
+uint64_t floor_hash(struct str response_id);
+
+/* ---- tool.c ---- */
+bool tools_running(const struct call *c);
+/* monotonic time since when the oldest running tool was asked; only if tools_running() */
+uint64_t tools_running_since(const struct call *c);
+void tools_on_response(struct call *c, const struct call_event *ev, struct call_now now,
+                       struct call_effects *fx);
+void tools_on_result(struct call *c, const struct call_tool_result *r, struct call_now now,
+                     struct call_effects *fx);
+void tools_on_acting(struct call *c, struct str call_id, struct call_now now, struct call_effects *fx);
+/* An item of ours was seen; false if it is none of ours. found: by our own asking. */
+bool tools_on_item(struct call *c, struct str item_id, bool found, struct call_now now,
+                   struct call_effects *fx);
+/* An error answers one of our events; false if it is none of the tools'. */
+bool tools_on_error(struct call *c, struct str event_id, struct str message, struct call_now now,
+                    struct call_effects *fx);
+/* The sideband speaks: outputs that may be lost are asked for, ready ones sent. */
+void tools_open(struct call *c, struct call_now now, struct call_effects *fx);
+void tools_run(struct call *c, struct call_now now, struct call_effects *fx); /* what is due */
+void tools_cancel(struct call *c, struct call_now now, struct call_effects *fx);
+void tools_restore(struct call *c, const struct call_restored *r, struct call_now now);
+uint64_t tools_deadline(const struct call *c);
+void tools_reap(struct call *c); /* frees what the effects of the last step named */
+void tools_free(struct call *c);
+
+static inline uint64_t sooner(uint64_t a, uint64_t b) /* of two deadlines, 0 = never */
+{
+    return a == 0 ? b : b == 0 || a < b ? a : b;
+}
+
+static inline bool due(uint64_t at, struct call_now now)
+{
+    return at != 0 && now.mono_ms >= at;
+}
+
+#endif

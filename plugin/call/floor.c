@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who speaks. The provider allows one response at a time and starts them by itself after the caller's
+ * words; everything we want said waits here until nobody else is about to speak.
+ */
+#include "plugin/call/call_int.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define AUTO_RESPONSE_MS 2500u /* from the caller's last word until the provider starts a response */
+#define ASK_LOST_MS 5000u      /* a response.create without any answer */
+#define RESPONSE_LOST_MS 60000u
+#define SPEECH_LOST_MS 30000u
+#define AUDIO_UNKNOWN_MS 90000u
+#define AUDIO_MARGIN_MS 3000u
+#define FIRST_WORDS_MS 8000u
+#define RETRY_MS 400u
+#define FAILURES_MAX 3u
+
+static const char filler_words[] =
+    "You are on a telephone call and the caller is waiting for a result that is still being worked "
+    "on. In the language of the conversation, say one short and friendly sentence that you are still "
+    "working on it and that it takes a moment longer. Do not answer the request, do not guess a "
+    "result, do not repeat a sentence you said before, and ask nothing.";
+static const char warning_words[] =
+    "In the language of the conversation, tell the caller in one short sentence that this call must "
+    "end soon because its time is nearly up, then let the caller go on.";
+static const char goodbye_silence[] =
+    "Nobody has spoken for a while. In the language of the conversation, say in one short sentence "
+    "that you hear nobody and end the call now, and say goodbye.";
+static const char goodbye_time[] =
+    "The time of this call is up. In the language of the conversation, say so in one short sentence "
+    "and say goodbye.";
+static const char goodbye_plain[] =
+    "The call ends now. In the language of the conversation, say goodbye in one short sentence.";
+
+uint64_t floor_hash(struct str response_id)
+{
+    uint64_t h = id_hash(response_id, 0);
+
+    return h ? h : 1;
+}
+
+void floor_want(struct call *c, unsigned want)
+{
+    if (c->state != CALL_GOODBYE || (want & WANT_GOODBYE) != 0)
+        c->floor.want |= want;
+}
+
+bool floor_seen_done(struct call *c, struct str response_id)
+{
+    struct floor *f = &c->floor;
+    const unsigned slots = sizeof f->done_ids / sizeof f->done_ids[0];
+    uint64_t h = floor_hash(response_id);
+
+    if (response_id.n == 0)
+        return false;
+    for (unsigned i = 0; i < slots; i++)
+        if (f->done_ids[i] == h)
+            return true;
+    f->done_ids[f->next_done++ % slots] = h;
+    return false;
+}
+
+void floor_open(struct call *c, struct call_now now)
+{
+    struct floor *f = &c->floor;
+
+    /* What was asked for when the line was lost may or may not be spoken: see whether it stays quiet. */
+    if (f->response_asked || f->response_active)
+        f->guard_at = now.mono_ms + c->set.filler_after_ms;
+    f->response_active = f->response_asked = false;
+    f->caller_speaking = f->audio_playing = false;
+    f->auto_until = 0;
+    f->quiet_since = now.mono_ms;
+}
+
+static void fell_quiet(struct call *c, struct call_now now)
+{
+    c->floor.quiet_since = now.mono_ms;
+}
+
+static bool free_to_ask(const struct floor *f, struct call_now now)
+{
+    return !f->response_active && !f->response_asked && !f->caller_speaking &&
+           now.mono_ms >= f->auto_until;
+}
+
+static bool quiet(const struct floor *f, struct call_now now)
+{
+    return free_to_ask(f, now) && !f->audio_playing;
+}
+
+/* ---- Events ---- */
+
+static void on_response_started(struct call *c, const struct call_event *ev, struct call_now now)
+{
+    struct floor *f = &c->floor;
+
+    if (f->response_asked && (f->asked_for & WANT_GOODBYE))
+        f->goodbye_id = floor_hash(ev->u.response.id);
+    f->response_active = true;
+    f->response_asked = false;
+    f->active_at = now.mono_ms;
+    f->auto_until = 0;
+    f->guard_at = 0;
+}
+
+/* A response failed: what it was to say is still owed, but not for ever. */
+static void on_failure(struct call *c, struct str detail, struct call_now now, struct call_effects *fx)
+{
+    struct floor *f = &c->floor;
+
+    f->failures++;
+    fx_hop(fx, "response_failed", detail);
+    if (f->failures >= FAILURES_MAX) {
+        call_hang_up(c, CALL_REASON_MODEL_FAILED, detail, now, fx);
+        return;
+    }
+    f->want |= f->asked_for ? f->asked_for : WANT_RESUME;
+    f->retry_at = now.mono_ms + (uint64_t)RETRY_MS * f->failures;
+}
+
+static void on_response_done(struct call *c, const struct call_event *ev, struct call_now now,
+                             struct call_effects *fx)
+{
+    struct floor *f = &c->floor;
+    bool goodbye = f->goodbye_id != 0 && f->goodbye_id == floor_hash(ev->u.response.id);
+    bool speaks = false;
+
+    f->response_active = false;
+    f->guard_at = 0;
+    if (f->audio_playing && ev->u.response.audio_tokens > 0)
+        f->audio_until = f->active_at + ev->u.response.audio_tokens * 50 + AUDIO_MARGIN_MS;
+    if (!f->audio_playing)
+        fell_quiet(c, now);
+    for (unsigned i = 0; i < ev->u.response.n_outputs; i++)
+        speaks = speaks || !ev->u.response.outputs[i].is_function;
+    if (c->state == CALL_GOODBYE && goodbye && (!speaks || f->stopped_id == f->goodbye_id)) {
+        call_drained(c, now, fx);
+        return;
+    }
+    if (ev->u.response.status == CALL_RESPONSE_FAILED && c->state == CALL_LIVE) {
+        on_failure(c, ev->u.response.detail, now, fx);
+        return;
+    }
+    f->failures = 0;
+    f->asked_for = 0;
+}
+
+static void on_audio_started(struct call *c, struct call_now now, struct call_effects *fx)
+{
+    struct floor *f = &c->floor;
+
+    f->audio_playing = true;
+    f->audio_until = now.mono_ms + AUDIO_UNKNOWN_MS;
+    f->guard_at = 0;
+    f->heard_check_at = 0;
+    if (!f->heard_any)
+        fx_hop(fx, "first_audio", fx_text(fx, "%llu ms after the call was received",
+                                          (unsigned long long)(now.mono_ms - c->begun_ms)));
+    f->heard_any = true;
+}
+
+static void on_audio_ended(struct call *c, const struct call_event *ev, struct call_now now,
+                           struct call_effects *fx)
+{
+    struct floor *f = &c->floor;
+    struct str id = ev->u.response.id;
+
+    f->audio_playing = false;
+    f->guard_at = 0;
+    f->stopped_id = id.n > 0 ? floor_hash(id) : f->goodbye_id;
+    fell_quiet(c, now);
+    if (c->state == CALL_GOODBYE && f->goodbye_id != 0 && f->stopped_id == f->goodbye_id)
+        call_drained(c, now, fx);
+}
+
+static void on_error(struct call *c, const struct call_event *ev, struct call_now now,
+                     struct call_effects *fx)
+{
+    struct floor *f = &c->floor;
+    struct str id = ev->u.error.event_id;
+    char mine[16];
+    bool busy = str_eqc(ev->u.error.code, "conversation_already_has_active_response");
+
+    (void)snprintf(mine, sizeof mine, "rc_%u", f->ask_seq);
+    if (!str_eqc(id, mine) && !(busy && f->response_asked && id.n == 0))
+        return;
+    f->response_asked = false;
+    if (busy) {
+        f->want |= f->asked_for;
+        if (!f->response_active) {
+            f->response_active = true;
+            f->active_at = now.mono_ms;
+        }
+        return;
+    }
+    if (c->state == CALL_LIVE)
+        on_failure(c, ev->u.error.message, now, fx);
+}
+
+void floor_event(struct call *c, const struct call_event *ev, struct call_now now,
+                 struct call_effects *fx)
+{
+    struct floor *f = &c->floor;
+
+    switch (ev->kind) {
+    case CALL_EV_SPEECH_STARTED:
+        f->caller_speaking = true;
+        f->speaking_at = now.mono_ms;
+        f->guard_at = 0;
+        break;
+    case CALL_EV_SPEECH_STOPPED:
+        f->caller_speaking = false;
+        f->auto_until = now.mono_ms + AUTO_RESPONSE_MS;
+        fell_quiet(c, now);
+        break;
+    case CALL_EV_RESPONSE_STARTED: on_response_started(c, ev, now); break;
+    case CALL_EV_RESPONSE_DONE: on_response_done(c, ev, now, fx); break;
+    case CALL_EV_AUDIO_STARTED: on_audio_started(c, now, fx); break;
+    case CALL_EV_AUDIO_STOPPED:
+    case CALL_EV_AUDIO_CLEARED: on_audio_ended(c, ev, now, fx); break;
+    case CALL_EV_ERROR: on_error(c, ev, now, fx); break;
+    default: break;
+    }
+}
+
+/* ---- What is due ---- */
+
+/* Events that never come must not block the line for ever. */
+static void expire(struct call *c, struct call_now now)
+{
+    struct floor *f = &c->floor;
+
+    if (f->response_asked && now.mono_ms >= f->asked_at + ASK_LOST_MS) {
+        f->response_asked = false;
+        f->want |= f->asked_for;
+    }
+    if (f->response_active && now.mono_ms >= f->active_at + RESPONSE_LOST_MS)
+        f->response_active = false;
+    if (f->caller_speaking && now.mono_ms >= f->speaking_at + SPEECH_LOST_MS)
+        f->caller_speaking = false;
+    if (f->audio_playing && now.mono_ms >= f->audio_until) {
+        f->audio_playing = false;
+        f->stopped_id = f->goodbye_id;
+        fell_quiet(c, now);
+    }
+}
+
+/* When the next filler is due if it stays quiet; 0 if no tool keeps the caller waiting. */
+static uint64_t filler_due(const struct call *c)
+{
+    const struct floor *f = &c->floor;
+    uint64_t since, at;
+
+    if (c->set.filler_after_ms == 0 || !tools_running(c))
+        return 0;
+    since = tools_running_since(c);
+    if (f->quiet_since > since)
+        since = f->quiet_since;
+    at = since + c->set.filler_after_ms;
+    if (f->filler_at != 0 && f->filler_at + c->set.progress_every_ms > at)
+        at = f->filler_at + c->set.progress_every_ms;
+    return at;
+}
+
+static void run_fillers(struct call *c, struct call_now now, struct call_effects *fx)
+{
+    struct floor *f = &c->floor;
+
+    if (!tools_running(c)) {
+        f->filler_at = 0;
+        f->want &= ~(unsigned)WANT_FILLER;
+        return;
+    }
+    if (!due(filler_due(c), now) || !quiet(f, now) || (f->want & (WANT_TOOL | WANT_NEWS)))
+        return;
+    f->filler_at = now.mono_ms;
+    f->want |= WANT_FILLER;
+    fx_hop(fx, "filler", fx_text(fx, "still working after %llu ms",
+                                 (unsigned long long)(now.mono_ms - tools_running_since(c))));
+}
+
+static void run_limits(struct call *c, struct call_now now, struct call_effects *fx)
+{
+    struct floor *f = &c->floor;
+
+    if (due(c->max_at_ms, now)) {
+        call_say_goodbye(c, c->expires_first ? CALL_REASON_SESSION_EXPIRED : CALL_REASON_MAX_DURATION,
+                         STR(""), 0, now, fx);
+        return;
+    }
+    if (!c->warned && due(c->warn_at_ms, now)) {
+        c->warned = true;
+        f->want |= WANT_WARNING;
+    }
+    if (c->set.silence_ms > 0 && !tools_running(c) && f->want == 0 && quiet(f, now) &&
+        now.mono_ms >= f->quiet_since + c->set.silence_ms)
+        call_say_goodbye(c, CALL_REASON_SILENCE,
+                         fx_text(fx, "nobody spoke for %llu s",
+                                 (unsigned long long)(c->set.silence_ms / 1000)),
+                         0, now, fx);
+}
+
+static const char *goodbye_words(const struct call *c)
+{
+    switch (c->reason) {
+    case CALL_REASON_SILENCE: return goodbye_silence;
+    case CALL_REASON_MAX_DURATION:
+    case CALL_REASON_SESSION_EXPIRED: return goodbye_time;
+    default: return goodbye_plain;
+    }
+}
+
+/* Takes the most urgent wish; those that need no words of ours share one response. */
+static void ask(struct call *c, struct call_now now, struct call_effects *fx)
+{
+    struct floor *f = &c->floor;
+    const unsigned plain = WANT_GREETING | WANT_TOOL | WANT_NEWS | WANT_RESUME;
+    struct str words = STR("");
+    struct call_fx *send;
+    unsigned serve;
+
+    if (f->want & WANT_GOODBYE) {
+        serve = WANT_GOODBYE;
+        words = str_of(goodbye_words(c));
+    } else if (f->want & plain) {
+        serve = f->want & plain;
+    } else if (f->want & WANT_WARNING) {
+        serve = WANT_WARNING;
+        words = str_of(warning_words);
+    } else {
+        serve = WANT_FILLER;
+        words = str_of(filler_words);
+    }
+    if (serve & WANT_GREETING) {
+        f->heard_check_at = now.mono_ms + FIRST_WORDS_MS;
+        fx_hop(fx, "greeting_asked", STR(""));
+    }
+    f->want &= ~serve;
+    f->asked_for = serve;
+    f->response_asked = true;
+    f->asked_at = now.mono_ms;
+    f->guard_at = 0;
+    f->ask_seq++;
+    send = fx_send(fx, CALL_SEND_RESPONSE);
+    (void)snprintf(send->u.send.event_id.text, sizeof send->u.send.event_id.text, "rc_%u",
+                   f->ask_seq);
+    send->u.send.text = words;
+    send->u.send.allow_tools = words.n == 0;
+}
+
+void floor_run(struct call *c, struct call_now now, struct call_effects *fx)
+{
+    struct floor *f = &c->floor;
+
+    if (!c->sideband_open || (c->state != CALL_LIVE && c->state != CALL_GOODBYE))
+        return;
+    expire(c, now);
+    if (c->state == CALL_LIVE) {
+        if (due(f->greet_at, now)) {
+            f->greet_at = 0;
+            f->want |= WANT_GREETING;
+        }
+        if (due(f->guard_at, now) && quiet(f, now)) {
+            f->guard_at = 0;
+            f->want |= WANT_RESUME;
+        }
+        if (due(f->heard_check_at, now)) {
+            f->heard_check_at = 0;
+            fx_hop(fx, "no_audio", fx_text(fx, "nothing was heard %u ms after the first words were asked for",
+                                           FIRST_WORDS_MS));
+        }
+        run_fillers(c, now, fx);
+        run_limits(c, now, fx);
+    }
+    if (c->state == CALL_GOODBYE && f->goodbye_id != 0 && f->stopped_id == f->goodbye_id &&
+        !f->response_active) {
+        call_drained(c, now, fx);
+        return;
+    }
+    if (f->retry_at != 0) {
+        if (!due(f->retry_at, now))
+            return;
+        f->retry_at = 0;
+    }
+    if (f->want != 0 && free_to_ask(f, now))
+        ask(c, now, fx);
+}
+
+uint64_t floor_deadline(const struct call *c)
+{
+    const struct floor *f = &c->floor;
+    uint64_t at = 0;
+
+    if (!c->sideband_open || (c->state != CALL_LIVE && c->state != CALL_GOODBYE))
+        return 0;
+    if (f->response_asked)
+        at = sooner(at, f->asked_at + ASK_LOST_MS);
+    if (f->response_active)
+        at = sooner(at, f->active_at + RESPONSE_LOST_MS);
+    if (f->caller_speaking)
+        at = sooner(at, f->speaking_at + SPEECH_LOST_MS);
+    if (f->audio_playing)
+        at = sooner(at, f->audio_until);
+    if (f->want != 0)
+        at = sooner(at, f->retry_at != 0 ? f->retry_at : f->auto_until);
+    if (c->state != CALL_LIVE)
+        return at;
+    at = sooner(at, f->greet_at);
+    at = sooner(at, f->guard_at);
+    at = sooner(at, f->heard_check_at);
+    at = sooner(at, c->max_at_ms);
+    if (!c->warned)
+        at = sooner(at, c->warn_at_ms);
+    /* These wait for quiet; when it is not, the end of that wakes us. */
+    if (!f->response_active && !f->response_asked && !f->caller_speaking && !f->audio_playing) {
+        uint64_t filler = filler_due(c);
+
+        if (filler != 0)
+            at = sooner(at, filler > f->auto_until ? filler : f->auto_until);
+        else if (c->set.silence_ms > 0)
+            at = sooner(at, f->quiet_since + c->set.silence_ms > f->auto_until
+                                ? f->quiet_since + c->set.silence_ms : f->auto_until);
+    }
+    return at;
+}
