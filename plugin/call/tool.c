@@ -176,7 +176,7 @@ static void send_output(struct tool *t, struct str text, struct call_effects *fx
     struct call_fx *send = fx_send(fx, CALL_SEND_OUTPUT);
 
     send->u.send.item_id = tool_item_id(t);
-    (void)snprintf(send->u.send.event_id.text, sizeof send->u.send.event_id.text, "o%s",
+    (void)snprintf(send->u.send.event_id.text, sizeof send->u.send.event_id.text, "o%.30s",
                    send->u.send.item_id.text);
     send->u.send.call_id = str_of(t->id);
     send->u.send.text = text;
@@ -444,7 +444,7 @@ static void probe(struct tool *t, struct call_now now, struct call_effects *fx)
         t->state = TOOL_PROBING;
     t->since = now.mono_ms;
     send->u.send.item_id = tool_item_id(t);
-    (void)snprintf(send->u.send.event_id.text, sizeof send->u.send.event_id.text, "p%s",
+    (void)snprintf(send->u.send.event_id.text, sizeof send->u.send.event_id.text, "p%.30s",
                    send->u.send.item_id.text);
 }
 
