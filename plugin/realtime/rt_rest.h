@@ -19,11 +19,15 @@ struct rt_api_config {
     unsigned max_conns, warm_conns;
 };
 
-/* The answer to a request; r is borrowed for the call. */
+/*
+ * The answer to a request; r is borrowed for the call. r->maybe_sent: with a good status true; with a bad
+ * one only if an earlier try got a 5xx or no answer after it was sent, so that the server may have done
+ * it all the same (after an accept: try the sideband).
+ */
 typedef void rt_rest_fn(void *arg, const struct call_rest_result *r);
 typedef void rt_models_fn(void *arg, int status, struct str body);
 
-/* Copies the config. ERR_INVALID (url), ERR_TLS (ca_file), ERR_NOMEM. */
+/* Copies the config. ERR_INVALID (url, control character in the key), ERR_TLS (ca_file), ERR_NOMEM. */
 int rt_api_open(struct rt_api **out, struct loop *loop, const struct rt_api_config *config,
                 const struct log *log, struct err *e);
 /* Cancels what is under way without callbacks, then `closed` on the loop. */
@@ -31,7 +35,9 @@ void rt_api_close(struct rt_api *api, void (*closed)(void *arg), void *arg);
 /*
  * POST /realtime/calls/{id}/accept. One bounded retry (about 250 ms, Retry-After up to 1 s) after 429,
  * 5xx or a network error, one after 404, none after 401 and other 4xx. fn fires once, with what the last
- * try said; total time is bounded by timeout_ms. The token cancels by rt_rest_cancel().
+ * try said, not from inside this; total time is bounded by timeout_ms. The token cancels by
+ * rt_rest_cancel(). One retry in all, whatever the reasons. The same codes for all requests:
+ * ERR_INVALID (call_id empty or over 256 bytes), ERR_CLOSED, ERR_FULL, ERR_NOMEM: fn will not fire.
  */
 int rt_accept(struct rt_api *api, struct str call_id, struct str session_json, uint32_t timeout_ms,
               rt_rest_fn *fn, void *arg, struct rt_rest **out);
@@ -42,10 +48,15 @@ int rt_reject(struct rt_api *api, struct str call_id, int sip_status, rt_rest_fn
 int rt_hangup(struct rt_api *api, struct str call_id, rt_rest_fn *fn, void *arg,
               struct rt_rest **out);
 int rt_models(struct rt_api *api, rt_models_fn *fn, void *arg);
-/* fn will not fire any more. NULL is fine. The handle is invalid once fn fired. */
+/*
+ * fn will not fire any more. NULL is fine. The handle is invalid once fn has returned; inside fn this
+ * does nothing.
+ */
 void rt_rest_cancel(struct rt_rest *r);
-/* "wss://host/v1/realtime?call_id=..." and the headers for the sideband, see rt_sideband.h. */
+/* What the sideband needs, see rt_sideband.h; all borrowed while the api is open. */
 const struct rt_api_config *rt_api_settings(const struct rt_api *api);
 struct tls_ctx *rt_api_tls(const struct rt_api *api); /* NULL for http:// */
+struct loop *rt_api_loop(const struct rt_api *api);
+const struct log *rt_api_log(const struct rt_api *api);
 
 #endif
