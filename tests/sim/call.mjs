@@ -8,13 +8,11 @@ import { EventEmitter } from 'node:events';
 import { performance } from 'node:perf_hooks';
 import { newId, newCallId } from './ids.mjs';
 import { Conversation } from './conversation.mjs';
-import { Playback, SPEECH_RATE, audioMs } from './playback.mjs';
+import { Playback, SPEECH_RATE } from './playback.mjs';
 import { Response } from './response.mjs';
-import { handleClientEvent, isClientEvent, merge } from './client.mjs';
-import { clientEventFaults, serverEventFaults } from './schema.mjs';
-import { takeEventFault, withNulls } from './faults.mjs';
-
-const MAX_RECORDED = 20000;
+import { Caller } from './caller.mjs';
+import { Wire } from './wire.mjs';
+import { merge } from './client.mjs';
 
 const sessionDefaults = {
   type: 'realtime', object: 'realtime.session', output_modalities: ['audio'], instructions: '',
@@ -61,30 +59,24 @@ export class SimCall extends EventEmitter {
     this.conversationId = newId('conv');
     this.conversation = new Conversation();
     this.response = null; // the one that writes to the conversation
-    this.autoPending = false;
-    this.autoQueued = false;
-    this.callerText = null;
-    this.callerTurns = 0;
     this.hasSpoken = false;
     this.freshOutputs = [];
     this.freshItems = [];
     this.toolCalls = new Map(); // call_id -> {name, arguments, response, outputs, at}
-    this.sidebands = new Set();
     this.attachments = 0;
     this.requests = []; // REST requests for this call
     this.deliveries = []; // webhook deliveries
-    this.events = [];
-    this.serverEvents = [];
     this.turns = []; // what was really said: {item_id, who, text, heard, interrupted}
     this.activeResponseErrors = 0;
     this.scriptError = null;
     this.refers = [];
     this.timers = new Map();
-    this.speaking = Promise.resolve();
-    this.held = null;
     this.createdAt = Date.now();
     this.acceptedAt = null;
     this.startedAt = performance.now();
+    this.wire = new Wire(this);
+    this.caller = new Caller(this);
+    this.on('quiet?', () => this.caller.quiet());
     this.playback = new Playback({
       after: (ms, fn) => this.after(ms, fn),
       started: (segment) => this.playbackStarted(segment),
@@ -95,6 +87,20 @@ export class SimCall extends EventEmitter {
       if (this.state === 'pending')
         this.end('unanswered', 'service');
     });
+  }
+
+  /** What the client sent: {t, type, event, sideband}. */
+  get events() {
+    return this.wire.received;
+  }
+
+  /** What the service told, also to nobody: {t, type, event, sent}. */
+  get serverEvents() {
+    return this.wire.sent;
+  }
+
+  get sidebands() {
+    return this.wire.sidebands;
   }
 
   get over() {
@@ -239,108 +245,15 @@ export class SimCall extends EventEmitter {
       sideband.sendRaw(data, { binary });
   }
 
+  /** Emits an event of the service, to all sidebands or only to one. */
+  emitServer(type, fields, only = null) {
+    if (!this.over)
+      this.wire.emit(type, fields, only);
+  }
+
   /** Emits any event, also one the service has not: checked only when `check`. */
   inject(event, { check = false } = {}) {
-    this.deliver({ event_id: newId('event'), ...event }, null, check);
-  }
-
-  emitServer(type, fields, only = null) {
-    if (this.over)
-      return;
-    const event = type === 'input_audio_buffer.dtmf_event_received' ? { type, ...fields }
-      : { type, event_id: newId('event'), ...fields };
-    this.deliver(event, only, true);
-  }
-
-  deliver(original, only, check) {
-    const nulls = this.faults.nulls ?? this.sim.faults.nulls;
-    const event = nulls ? withNulls(original) : original;
-    if (check && this.checked) {
-      for (const fault of serverEventFaults(event))
-        this.sim.violation(this, `sent ${event.type}: ${fault}`, event);
-    }
-    const rule = takeEventFault(event, this.faults, this.sim.faults);
-    if (rule?.action === 'drop')
-      this.record(event, false);
-    else if (rule?.action === 'delay')
-      this.after(rule.ms, () => this.send(event, only));
-    else if (rule?.action === 'swap')
-      this.held = { event, only };
-    else
-      this.sendAndHeld(event, only, rule?.action === 'duplicate');
-  }
-
-  sendAndHeld(event, only, twice) {
-    this.send(event, only);
-    if (twice)
-      this.send(event, only);
-    const held = this.held;
-    this.held = null;
-    if (held)
-      this.send(held.event, held.only);
-  }
-
-  record(event, sent) {
-    if (this.serverEvents.length < MAX_RECORDED)
-      this.serverEvents.push({ t: Date.now(), type: event.type, event, sent });
-  }
-
-  send(event, only) {
-    const targets = only ? [only].filter((s) => this.sidebands.has(s)) : [...this.sidebands];
-    this.record(event, targets.length > 0);
-    if (targets.length > 0) {
-      const text = JSON.stringify(event);
-      targets.forEach((sideband) => sideband.send(text));
-    }
-    this.sim.onEvent?.(this, 'server', event);
-    this.emit('server', event);
-    this.emit(`server:${event.type}`, event);
-  }
-
-  /* ---- events from the client ---- */
-
-  /** A text message arrived on a sideband. */
-  receive(text, sideband) {
-    let event;
-    try {
-      event = JSON.parse(text);
-    } catch {
-      this.sim.violation(this, `received no JSON: ${text.slice(0, 200)}`);
-      this.error({ type: 'invalid_request_error', code: 'invalid_json', param: null,
-        message: 'Could not parse your JSON.' }, null);
-      return;
-    }
-    if (this.events.length < MAX_RECORDED)
-      this.events.push({ t: Date.now(), type: event?.type, event, sideband: sideband.number });
-    const fault = this.eventFault(event) ?? handleClientEvent(this, event);
-    this.sim.onEvent?.(this, 'client', event);
-    this.emit('client', event);
-    if (event !== null && typeof event === 'object')
-      this.emit(`client:${event.type}`, event);
-    if (fault)
-      this.error(fault, event?.event_id ?? null);
-  }
-
-  eventFault(event) {
-    if (event === null || typeof event !== 'object' || typeof event.type !== 'string'
-        || !isClientEvent(event.type)) {
-      this.sim.violation(this, `received unknown event ${JSON.stringify(event)?.slice(0, 200)}`);
-      return { type: 'invalid_request_error', code: 'invalid_value', param: 'type',
-        message: `Invalid value: '${event?.type}'.` };
-    }
-    if (event.type === 'session.update' && event.session && event.session.type === undefined) {
-      this.sim.violation(this, 'received session.update without session.type', event);
-      return null; // answered with an error of its own
-    }
-    const faults = this.checked ? clientEventFaults(event) : [];
-    for (const fault of faults)
-      this.sim.violation(this, `received ${event.type}: ${fault}`, event);
-    return faults.length === 0 ? null : { type: 'invalid_request_error', code: 'invalid_event',
-      param: null, message: faults.join('; ') };
-  }
-
-  error(fault, eventId) {
-    this.emitServer('error', { error: { ...fault, event_id: eventId } });
+    this.wire.deliver({ event_id: newId('event'), ...event }, null, check);
   }
 
   itemCreated(item) {
@@ -360,16 +273,16 @@ export class SimCall extends EventEmitter {
 
   /** A response runs or is about to. */
   get responseExpected() {
-    return this.response !== null || this.autoPending;
+    return this.response !== null || this.caller.autoPending;
   }
 
   /** Nobody speaks and nothing is under way. */
   get idle() {
-    return !this.responseExpected && !this.autoQueued && !this.playback.playing;
+    return !this.responseExpected && !this.caller.autoQueued && !this.playback.playing;
   }
 
   context(response) {
-    const first = this.callerTurns === 0 && this.turns.every((t) => t.who !== 'assistant');
+    const first = this.caller.turns === 0 && this.turns.every((t) => t.who !== 'assistant');
     const outputs = this.freshOutputs;
     const fresh = this.freshItems;
     if (response.trigger !== 'speech' && response.inBand) {
@@ -379,7 +292,7 @@ export class SimCall extends EventEmitter {
     const tools = response.params.tools ?? this.session.tools ?? [];
     return { call: this, session: this.session, trigger: response.trigger,
       tools: tools.filter((t) => t.type === 'function').map((t) => t.name),
-      callerText: this.callerText, instructions: response.params.instructions ?? null,
+      callerText: this.caller.text, instructions: response.params.instructions ?? null,
       outputs, fresh, first, params: response.params };
   }
 
@@ -400,10 +313,7 @@ export class SimCall extends EventEmitter {
     if (this.response === response)
       this.response = null;
     this.emit('response', response);
-    if (this.autoQueued && !this.response) {
-      this.autoQueued = false;
-      this.respond({ trigger: 'speech', plan: this.autoPlan });
-    }
+    this.caller.responseOver();
     this.emit('quiet?');
   }
 
@@ -477,87 +387,7 @@ export class SimCall extends EventEmitter {
    * does with it, instead of the brain).
    */
   say(text, opts = {}) {
-    const spoken = this.speaking.then(() => this.speak(text, opts));
-    this.speaking = spoken.catch(() => {});
-    return spoken;
-  }
-
-  async speak(text, opts) {
-    if (this.state !== 'live')
-      return null;
-    const itemId = newId('item');
-    const detection = this.session.audio.input.turn_detection ?? {};
-    this.emitServer('input_audio_buffer.speech_started', { audio_start_ms: this.clockMs(),
-      item_id: itemId });
-    this.emit('speech');
-    if (detection.interrupt_response !== false && (this.playback.playing || this.response))
-      this.cutPlayback('turn_detected');
-    await this.sleepAudio(audioMs(text) + this.sim.timing.vadMs);
-    if (this.over)
-      return null;
-    this.emitServer('input_audio_buffer.speech_stopped', { audio_end_ms: this.clockMs(),
-      item_id: itemId });
-    this.commit(itemId, text, opts);
-    return itemId;
-  }
-
-  commit(itemId, text, opts) {
-    const previous = this.conversation.last();
-    const item = { id: itemId, object: 'realtime.item', type: 'message', status: 'completed',
-      role: 'user', content: [{ type: 'input_audio', transcript: null }] };
-    this.conversation.insert(item);
-    this.callerText = text;
-    this.callerTurns += 1;
-    this.turns.push({ item_id: itemId, who: 'caller', text, heard: text, interrupted: false });
-    this.emitServer('input_audio_buffer.committed', { previous_item_id: previous,
-      item_id: itemId });
-    const added = { previous_item_id: previous, item };
-    this.emitServer('conversation.item.added', structuredClone(added));
-    this.emitServer('conversation.item.done', structuredClone(added));
-    this.transcribe(item, text, opts);
-    const detection = this.session.audio.input.turn_detection;
-    if (detection && detection.create_response !== false)
-      this.expectAuto(opts.plan ?? null);
-    this.emit('committed', itemId);
-  }
-
-  /* The response that follows speech by itself is about to start. */
-  expectAuto(plan) {
-    this.autoPlan = plan;
-    if (this.response) {
-      this.autoQueued = true;
-      return;
-    }
-    this.autoPending = true;
-    this.after(this.sim.timing.thinkMs / this.speed, () => {
-      this.autoPending = false;
-      if (this.response)
-        this.autoQueued = true;
-      else
-        this.respond({ trigger: 'speech', plan });
-    });
-  }
-
-  transcribe(item, text, opts) {
-    if (!this.session.audio.input.transcription)
-      return;
-    const ms = opts.transcriptMs ?? this.sim.timing.transcriptMs / this.speed;
-    const transcript = opts.transcript ?? text;
-    const where = { item_id: item.id, content_index: 0 };
-    const name = 'conversation.item.input_audio_transcription';
-    if (opts.transcriptFails) {
-      this.after(ms, () => this.emitServer(`${name}.failed`, { ...where,
-        error: { type: 'transcription_error', code: 'audio_unintelligible',
-          message: 'The audio could not be transcribed.', param: null } }));
-      return;
-    }
-    this.after(ms, () => {
-      item.content[0].transcript = transcript;
-      this.emitServer(`${name}.delta`, { ...where, delta: transcript });
-      this.emitServer(`${name}.completed`, { ...where, transcript,
-        usage: { type: 'tokens', total_tokens: 22, input_tokens: 13, output_tokens: 9,
-          input_token_details: { text_tokens: 0, audio_tokens: 13 } } });
-    });
+    return this.caller.say(text, opts);
   }
 
   /** The caller presses a key. */

@@ -48,8 +48,8 @@ function checkSession(sim, call, body) {
 
 function bodyFaults(sim, call, action, body) {
   const faults = call.checked ? restBodyFaults(action, body) : [];
-  for (const fault of faults)
-    sim.violation(call, `${action}: ${fault}`, body);
+  if (faults.length > 0)
+    sim.violation(call, `${action}: ${faults.join('; ')}`, body);
   return faults.length === 0 ? null : envelope(400, `Invalid request: ${faults.join('; ')}`);
 }
 

@@ -95,7 +95,7 @@ export class Sideband {
       return;
     if (binary)
       this.call.sim.violation(this.call, 'received a binary frame');
-    this.call.receive(data.toString('utf8'), this);
+    this.call.wire.receive(data.toString('utf8'), this);
   }
 
   onPing(data) {

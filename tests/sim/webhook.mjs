@@ -143,10 +143,9 @@ export async function announceCall(sim, call) {
   const faults = { ...sim.faults.webhook, ...call.faults.webhook };
   const url = call.opts.webhookUrl ?? sim.webhookUrl;
   const event = incomingEvent(call);
-  if (call.checked) {
-    for (const fault of webhookFaults(event))
-      sim.violation(call, `sent webhook: ${fault}`, event);
-  }
+  const wrong = call.checked ? webhookFaults(event) : [];
+  if (wrong.length > 0)
+    sim.violation(call, `sent webhook: ${wrong.join('; ')}`, event);
   const send = (what, opts) => sim.webhooks.deliver(url, what, { log: call.deliveries, faults,
     ...opts });
   const gap = faults.liveGapMs ?? 20;
