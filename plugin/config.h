@@ -28,8 +28,12 @@ struct config { /* every text is NUL-terminated, "" when not set */
     struct {
         const char *api_key, *project_id, *model, *voice, *base_url, *ca_file;
         const char *transcription_model, *transcription_language;
-        const char *turn_detection, *noise_reduction, *reasoning_effort;
+        const char *turn_detection, *noise_reduction, *reasoning_effort; /* noise "off" is "" here */
     } openai;
+    struct {
+        const char *account_sid, *auth_token, *phone_number, *base_url, *region, *edge;
+        const char *api_key_sid, *api_key_secret;
+    } twilio;
     struct {
         const char *bind, *base_url, *tls_cert, *tls_key;
         int port;
@@ -38,23 +42,53 @@ struct config { /* every text is NUL-terminated, "" when not set */
     const char *api_token;
     const char *agent_file;    /* absolute */
     struct {
+        bool memory_enabled, cross_channel_enabled, auto_link_sessions, inherit_context;
+        bool sync_memory, handoff_enabled;
+        uint32_t context_max_tokens;
+        struct config_list handoff_channels;
+    } integration;
+    struct {
         const char *instructions, *greeting;
         bool auto_end_on_silence, interruption_enabled, record_calls;
         uint32_t max_duration_min, silence_timeout_s, max_concurrent;
         uint32_t filler_after_ms, progress_every_ms, tool_timeout_ms;
     } call;
     struct {
+        bool include_voice_calls, voice_summary_in_daily, share_across_channels;
+        bool check_active_calls, call_health_monitoring;
+    } agent;
+    struct {
+        bool persist_ended_sessions, caller_history_enabled, caller_identity_linking;
+        bool auto_link_by_phone;
+        uint32_t session_cleanup_h, link_timeout_min;
+    } sessions;
+    struct {
+        const char *call_summaries_file, *caller_history_file; /* relative to workspace */
+        bool inject_caller_history, inject_cross_channel_context;
+        bool persist_call_summaries, persist_transcripts, persist_caller_updates;
+        uint32_t inject_recent_memory_days;
+    } memory;
+    struct {
         bool verify_signatures, whitelist_enabled, blacklist_enabled;
         bool unknown_allowed;  /* unknown_caller_policy */
+        bool cross_channel_context_filtering, memory_access_filtering;
         struct config_list whitelist, blacklist; /* E.164 */
         enum config_tools tools_unknown, tools_known, tools_proven;
-        const char *pin_hash;
+        const char *pin_hash;  /* the form in plugin/base/secret.h */
     } security;
     struct {
         enum log_level level;
-        bool include_transcripts, call_events;
+        bool include_transcripts, include_context_injection, call_events;
     } logging;
-    struct json *all; /* every key's effective value by full path, secrets masked "***": for display and for parts that read their own keys */
+    struct {
+        bool collect_call_metrics, track_context_injection_latency;
+        bool track_memory_persistence_latency, export_metrics;
+    } metrics;
+    /*
+     * One flat object: every key's full path ("channels.voice.webhook.port") with its effective value,
+     * null when not set, secrets masked "***": for display and for parts that read their own keys.
+     */
+    struct json *all;
 };
 
 /*
