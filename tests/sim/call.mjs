@@ -365,8 +365,12 @@ export class SimCall extends EventEmitter {
     const heard = cut.flatMap((segment) => this.heardOf(segment));
     if (this.response?.segment)
       this.response.segment.cut = true;
-    for (const segment of cut.filter((s) => s.startedAt !== null))
-      this.emitServer('output_audio_buffer.cleared', { response_id: segment.responseId });
+    for (const segment of cut.filter((s) => s.startedAt !== null)) {
+      if (segment.complete && segment.heardMs >= segment.madeMs)
+        this.playbackStopped(segment); // heard to the end, its timer is merely late
+      else
+        this.emitServer('output_audio_buffer.cleared', { response_id: segment.responseId });
+    }
     const truncate = () => heard.forEach(({ id, ms }) => this.emitServer(
       'conversation.item.truncated', { item_id: id, content_index: 0, audio_end_ms: ms }));
     if (!late)

@@ -259,7 +259,7 @@ describe('client events', () => {
   });
 
   test('cancel and clear', async () => {
-    const { sim, call, client } = await liveCall();
+    const { sim, call, client } = await liveCall({ speed: 2 });
     client.send({ type: 'response.cancel' });
     const { error } = await client.waitEvent('error');
     assert.equal(error.code, 'response_cancel_not_active');
