@@ -2,7 +2,7 @@
 // The running channel: one instance of the plugin from startAccount to the abort that ends it.
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { runAgent, Runs } from "./agent.js";
+import { runAgent, Runs, warmUp } from "./agent.js";
 import { LOG_LEVELS, nativeLibrary, OC, RequestError, STOP_LEAVE_CALLS } from "./native.js";
 import { requestPairing } from "./pairing.js";
 import { PolicyMirror } from "./policy.js";
@@ -137,6 +137,10 @@ export class Account {
 
   #running(ready) {
     state.account = this;
+    warmUp(this.#runtime, this.#ctx.abortSignal).then(
+      (ms) => this.#ctx.log?.debug?.(`the agent is warm after ${ms} ms`),
+      (error) => this.#ctx.log?.debug?.(`the agent could not be warmed: ${error?.message ?? error}`),
+    );
     this.#ctx.setStatus({
       ...this.#ctx.getStatus(), accountId: ACCOUNT, running: true, connected: true,
       lastStartAt: Date.now(), lastError: null, port: ready.port, baseUrl: ready.url,
@@ -177,7 +181,8 @@ export class Account {
     }
     /* Who listens may read the rest by voice.call; what was said is not spread further than asked. */
     const { at, reason } = parse(json);
-    state.gatewayEvents?.emit("changed", { event: name, call: call || undefined, at, reason }, {
+    const news = Object.entries({ event: name, call: call || undefined, at, reason });
+    state.gatewayEvents?.emit("changed", Object.fromEntries(news.filter(([, value]) => value !== undefined)), {
       scope: "operator.read",
     });
   }

@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import { OC, RequestError } from "./native.js";
 import { normalizeNumber } from "./numbers.js";
 import { ACCOUNT, CHANNEL } from "./section.js";
-import { agentOf, ensureSession, routeOf } from "./sessions.js";
+import { agentOf, ensureSession, removeSession, routeOf } from "./sessions.js";
 import { SAFE_TOOLS } from "./tools.js";
 
 const ON_THE_PHONE = `This request comes from a live phone call: a voice assistant asks on behalf of the \
@@ -138,4 +138,39 @@ export async function runAgent({ runtime, runs, request, signal, progress, actin
     clearTimeout(timer);
     runs.remove(run);
   }
+}
+
+/*
+ * The first turn of a process costs seconds, since the agent's code is loaded and its store opened by
+ * it: begin one that is never sent, in a session of its own that is removed again.
+ */
+export async function warmUp(runtime, signal) {
+  const begun = Date.now();
+  const cfg = runtime.config.current();
+  const { agentId } = routeOf(runtime, cfg, "");
+  const { provider, model } = runtime.modelConfig.resolveDefaultModelForAgent({ cfg, agentId });
+  const sessionKey = `agent:${agentId}:${CHANNEL}:warm-${randomUUID()}`;
+  const { entry, storePath } = await ensureSession(runtime, cfg, agentId, sessionKey);
+  const enough = new AbortController();
+  try {
+    await runtime.agent.runEmbeddedAgent({
+      ...parametersOf(cfg, { request: "Say nothing.", from: "", tools: "full" }),
+      suppressNextUserMessagePersistence: true, disableTrajectory: true,
+      enqueue: (task) => task(), /* nobody waits for it, and its end is no error of a queue */
+      runId: `voice-warm-${randomUUID()}`, agentId, sessionKey, sessionId: entry.sessionId,
+      sessionTarget: { agentId, sessionId: entry.sessionId, sessionKey, storePath },
+      workspaceDir: runtime.agent.resolveAgentWorkspaceDir(cfg, agentId),
+      agentDir: runtime.agent.resolveAgentDir(cfg, agentId),
+      config: cfg, provider, model, timeoutMs: 30000,
+      abortSignal: AbortSignal.any([signal, enough.signal]),
+      onExecutionPhase: ({ phase }) => {
+        if (phase === "context_assembled") enough.abort(new Error("warm"));
+      },
+    });
+  } catch (error) {
+    if (!enough.signal.aborted) throw error;
+  } finally {
+    await removeSession(agentId, storePath, sessionKey);
+  }
+  return Date.now() - begun;
 }

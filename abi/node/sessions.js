@@ -42,3 +42,9 @@ export async function prepareSession(runtime, { from }) {
   await ensureSession(runtime, cfg, route.agentId, route.sessionKey);
   return { session_key: route.sessionKey, agent_id: route.agentId };
 }
+
+/** Removes a session that was made for a moment. */
+export async function removeSession(agentId, storePath, sessionKey) {
+  const { deleteSessionEntry } = await import("openclaw/plugin-sdk/session-store-runtime");
+  await deleteSessionEntry({ agentId, storePath, sessionKey });
+}

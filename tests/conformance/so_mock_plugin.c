@@ -3,7 +3,8 @@
  * A small plugin for tests of hosts: keeps every rule of abi/openclaw_plugin.h, knows nothing of
  * telephones, and does what it is told. Needs libc alone.
  *
- * Configuration (looked for anywhere in the text): "port" to listen on (none: 0), "fault": N makes
+ * Configuration (looked for anywhere in the text): "port" to listen on (else `port:` in the file that
+ * "config_file" names, else any), "fault": N makes
  * create() refuse with N lines, "start_fails", "start_ms", "stop_ms", "destroy_ms" slow those down,
  * "acting_forbidden" makes run.acting fail.
  *
@@ -12,7 +13,7 @@
  * the host the request NAME with the same payload and answers {code, reply, progress}.
  *
  * Over HTTP on 127.0.0.1: POST /request/NAME does the same as mock.request.NAME, and closing the
- * connection cancels; POST /flood as mock.flood; GET /calls answers; anything else is 404.
+ * connection cancels; POST /flood as mock.flood; GET /health answers; anything else is 404.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -123,6 +124,29 @@ static long number(const char *json, const char *key, long fallback)
     while (*at == ' ')
         at++;
     return strncmp(at, "true", 4) == 0 ? 1 : strtol(at, NULL, 10);
+}
+
+/* `port:` in the YAML file that the configuration names. */
+static long port_in_file(const char *json)
+{
+    const char *at = strstr(json, "\"config_file\":\"");
+    const char *end = at ? strchr(at + 15, '"') : NULL;
+    char name[512], text[4096];
+    FILE *file;
+    size_t n;
+
+    if (!end || (size_t)(end - at - 15) >= sizeof(name))
+        return 0;
+    memcpy(name, at + 15, (size_t)(end - at - 15));
+    name[end - at - 15] = 0;
+    file = fopen(name, "re");
+    if (!file)
+        return 0;
+    n = fread(text, 1, sizeof(text) - 1, file);
+    fclose(file);
+    text[n] = 0;
+    at = strstr(text, " port: ");
+    return at ? strtol(at + 7, NULL, 10) : 0;
 }
 
 static void say(struct oc_instance *in, int level, const char *line)
@@ -377,7 +401,7 @@ static void on_connection(struct oc_instance *in, int fd)
             flood(in, body + 4);
             answer_fd(fd, 200, "{}");
         } else {
-            answer_fd(fd, strcmp(path + 1, "/calls") == 0 ? 200 : 404, "{\"calls\":[]}");
+            answer_fd(fd, strcmp(path + 1, "/health") == 0 ? 200 : 404, "{}");
         }
     }
     free(text);
@@ -530,7 +554,7 @@ static int mock_create(const struct oc_host *host, struct oc_str config, struct 
     in->listen_fd = -1;
     in->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_init(&in->lock, NULL);
-    in->want_port = (int)number(text, "port", 0);
+    in->want_port = (int)number(text, "port", port_in_file(text));
     in->start_ms = number(text, "start_ms", 0);
     in->stop_ms = number(text, "stop_ms", 0);
     in->destroy_ms = number(text, "destroy_ms", 0);
