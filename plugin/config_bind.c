@@ -205,9 +205,7 @@ static void text_write(struct buf *b, const struct config_key *key, struct str t
 
 static void value_write(struct buf *b, const struct config_key *key, const struct config_value *v)
 {
-    bool list = key->type == CONFIG_STRING_LIST || key->type == CONFIG_SECRET_LIST;
-
-    if (list) {
+    if (config_key_is_list(key)) {
         jw_open(b, '[');
         for (unsigned i = 0; i < v->n; i++)
             text_write(b, key, v->v[i].text);

@@ -30,11 +30,6 @@ static bool is_secret(const struct config_key *key)
     return (key->flags & CONFIG_KEY_SECRET) != 0;
 }
 
-static bool is_list(const struct config_key *key)
-{
-    return key->type == CONFIG_STRING_LIST || key->type == CONFIG_SECRET_LIST;
-}
-
 void config_value_fault(struct config_reader *r, const struct config_key *key,
                         struct config_value *v, const struct config_entry *entry, const char *fmt,
                         ...)
@@ -128,7 +123,7 @@ static void check_int(struct config_reader *r, const struct config_key *key, str
 
 static size_t max_bytes(const struct config_key *key)
 {
-    return !is_list(key) && key->max > 0 ? (size_t)key->max : CONFIG_TEXT_BYTES_MAX;
+    return !config_key_is_list(key) && key->max > 0 ? (size_t)key->max : CONFIG_TEXT_BYTES_MAX;
 }
 
 static bool fits(struct config_reader *r, const struct config_key *key, struct config_value *v,
@@ -246,7 +241,7 @@ static bool alias_take(struct config_reader *r, const struct config_key *key,
 
 static void check_texts(struct config_reader *r, const struct config_key *key, struct config_value *v)
 {
-    size_t most = is_list(key) ? (key->max > 0 ? (size_t)key->max : CONFIG_LIST_MAX) : 1;
+    size_t most = config_key_is_list(key) ? (key->max > 0 ? (size_t)key->max : CONFIG_LIST_MAX) : 1;
     unsigned kept = 0;
 
     if (v->n > most) {
@@ -300,7 +295,7 @@ static struct config_entry *entries_of(struct config_reader *r, const struct con
     *n = 0;
     if (v == NULL || rest.n == 0)
         return v;
-    if (!is_list(key)) {
+    if (!config_key_is_list(key)) {
         v[(*n)++] = (struct config_entry){.text = rest, .shown = rest};
         return v;
     }

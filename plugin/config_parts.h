@@ -98,6 +98,7 @@ struct yaml_node *config_section_tree(struct config_reader *r, const struct json
 void config_tree_take(struct config_reader *r);
 /* Index in config_keys, or config_keys_n. */
 unsigned config_key_index(struct str path);
+bool config_key_is_list(const struct config_key *key);
 /* The value of a key that must exist, by its path. */
 struct config_value *config_value_at(struct config_reader *r, const char *path);
 /* Its text, or "" when not set. */

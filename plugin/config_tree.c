@@ -129,7 +129,7 @@ static const char *type_words(const struct config_key *key)
     return "a text";
 }
 
-static bool is_list(const struct config_key *key)
+bool config_key_is_list(const struct config_key *key)
 {
     return key->type == CONFIG_STRING_LIST || key->type == CONFIG_SECRET_LIST;
 }
@@ -181,7 +181,7 @@ static void value_take(struct config_reader *r, enum config_origin origin, unsig
     if (node->kind == YAML_IS_NULL || v->origin != CONFIG_FROM_NOWHERE)
         return;
     v->line = node->key_line;
-    if (node->kind == YAML_IS_MAP || (node->kind == YAML_IS_LIST && !is_list(key))) {
+    if (node->kind == YAML_IS_MAP || (node->kind == YAML_IS_LIST && !config_key_is_list(key))) {
         config_fault(r, origin, node->key_line, str_of(key->path), "must be %s, not %s",
                      type_words(key), node->kind == YAML_IS_MAP ? "a section" : "a list");
         v->bad = true;
