@@ -10,7 +10,8 @@ import path from 'node:path';
 import WebSocket from 'ws';
 import YAML from 'yaml';
 import { mergeConfig } from './host.mjs';
-import { Tail, buildDir, freePort, projectDir, sleep, tmpdir, track, waitFor } from './util.mjs';
+import { Tail, buildDir, freePort, killTree, projectDir, sleep, tmpdir, track, waitFor }
+  from './util.mjs';
 
 const tools = path.join(projectDir, 'build', 'tools', 'bin');
 
@@ -51,23 +52,6 @@ function baseConfig({ home, port, token, model, telegram, plugin, voice }) {
     plugins: { allow: ['telegram', 'memory-core', ...(plugin ? ['voice'] : [])],
       ...(plugin ? { load: { paths: [plugin] }, entries: { voice: { enabled: true } } } : {}) },
   };
-}
-
-/* Our own children's children: /proc knows who started whom. */
-function descendants(pid) {
-  const parents = new Map();
-  for (const name of fs.readdirSync('/proc').filter((n) => /^\d+$/.test(n))) {
-    try {
-      const stat = fs.readFileSync(`/proc/${name}/stat`, 'utf8');
-      parents.set(Number(name), Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]));
-    } catch {
-      // gone in between
-    }
-  }
-  const found = [pid];
-  for (const parent of found)
-    parents.forEach((ppid, child) => ppid === parent && found.push(child));
-  return found.slice(1);
 }
 
 class Gateway {
@@ -182,15 +166,7 @@ class Gateway {
     this.closeRpc();
     if (!this.child || this.exit)
       return this.exit;
-    const below = descendants(this.child.pid);
-    this.child.kill('SIGKILL');
-    for (const pid of below) {
-      try {
-        process.kill(pid, 'SIGKILL');
-      } catch {
-        // gone with its parent
-      }
-    }
+    killTree(this.child.pid);
     return this.exited;
   }
 

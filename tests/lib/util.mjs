@@ -53,15 +53,46 @@ export async function waitFor(check, { timeoutMs = 10000, everyMs = 20, what = '
 const children = new Set();
 const folders = new Set();
 
+/* Children's children: /proc knows who started whom. */
+function descendants(pid) {
+  const parents = new Map();
+  for (const name of fs.readdirSync('/proc').filter((n) => /^\d+$/.test(n))) {
+    try {
+      const stat = fs.readFileSync(`/proc/${name}/stat`, 'utf8');
+      parents.set(Number(name), Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]));
+    } catch {
+      // gone in between
+    }
+  }
+  const found = [pid];
+  for (const parent of found)
+    parents.forEach((ppid, child) => ppid === parent && found.push(child));
+  return found.slice(1);
+}
+
+/** Kills a child of ours and all that it started, at once. */
+export function killTree(pid) {
+  for (const each of [pid, ...descendants(pid)]) {
+    try {
+      process.kill(each, 'SIGKILL');
+    } catch {
+      // gone with its parent
+    }
+  }
+}
+
 function cleanUp() {
   for (const child of children) {
     if (child.exitCode === null && child.signalCode === null)
-      child.kill('SIGKILL');
+      killTree(child.pid);
   }
-  if (process.env.OCV_KEEP)
-    return;
-  for (const dir of folders)
-    fs.rmSync(dir, { recursive: true, force: true, maxRetries: 3 });
+  for (const dir of process.env.OCV_KEEP ? [] : folders) {
+    try {
+      fs.rmSync(dir, { recursive: true, force: true, maxRetries: 3 });
+    } catch (error) {
+      process.stderr.write(`${dir} stays: ${error.message}\n`);
+    }
+  }
 }
 
 process.on('exit', cleanUp);
