@@ -38,7 +38,7 @@ struct transcript_row {
     enum call_who who;   /* CALLER or ASSISTANT */
     struct str text;
     uint64_t audio_ms;   /* estimated length of what was generated; 0 for the caller */
-    uint64_t heard_ms;   /* where it was cut off; 0 unless interrupted */
+    uint64_t heard_ms;   /* where it was cut off; 0 unless that was told */
     bool interrupted;
     uint64_t at_wall_ms; /* when the item began, as far as we saw it */
 };
