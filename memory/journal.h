@@ -4,11 +4,12 @@
 /*
  * The rows that make calls survive a crash: claims, calls, turns, hops of the flight record, tool runs.
  * Every function copies its arguments, queues one store operation and answers on the loop thread after
- * the commit (fn may be NULL). Negative returns (ERR_FULL, ERR_NOMEM, ERR_CLOSED): nothing was queued,
- * fn will not fire. Times are Unix milliseconds. Ids are ours ("call_...") unless said otherwise.
+ * the commit (fn may be NULL). Negative returns (ERR_FULL, ERR_NOMEM, ERR_CLOSED, and ERR_TOO_BIG
+ * for over 8 MiB of text): nothing was queued, fn will not fire. Times are Unix milliseconds. Ids are ours ("call_...", made by id_make(), so that their order
+ * is that of time) unless said otherwise.
  *
  * Tables: claim(key, call, at)  call(...)  turn(call, item_id, pos, ...)  hop(call, seq, at, hop, detail)
- *         tool_run(call, tool_call, ...). PRAGMA user_version = STORE_SCHEMA.
+ *         tool_run(call, tool_call, ...)  claim_left(at, key). PRAGMA user_version = STORE_SCHEMA.
  */
 #include "memory/store.h"
 
@@ -43,9 +44,16 @@ typedef void journal_claim_fn(void *arg, int rc, enum journal_claim_result resul
  * The one decision per pending call: inserts claims for the provider's call id and, if there is one, the SIP
  * Call-ID (as SHA-256), and the call's row, owned by this instance; all or nothing. DUPLICATE when
  * either claim stands already, whoever made it. Not begun by deadline_ms (monotonic): ERR_TIMEOUT.
+ * An older duplicate takes a transaction, but writes nothing; a recent one is told from memory.
  */
 int journal_claim(struct store *s, const struct journal_call *row, uint64_t deadline_ms,
                   journal_claim_fn *fn, void *arg);
+
+/*
+ * True when a claim by either id is known to stand durably, without a wait, an allocation or a thread: the
+ * short way for repeated deliveries. False says nothing: ask journal_claim(). Loop thread.
+ */
+bool journal_known(struct store *s, struct str openai_call_id, struct str sip_call_id);
 
 enum journal_set { /* which columns a save writes */
     JOURNAL_SET_STATE = 1 << 0,
@@ -59,7 +67,10 @@ enum journal_set { /* which columns a save writes */
     JOURNAL_SET_ENDED_AT = 1 << 8,
     JOURNAL_SET_SIP_STATUS = 1 << 9
 };
-/* Updates the columns of `set` in the row of row->id. STORE_RETRY. */
+/*
+ * Updates the columns of `set` in the row of row->id, if this instance owns the call: ERR_NOT_FOUND when
+ * there is no such call or another instance took it over. STORE_RETRY.
+ */
 int journal_save(struct store *s, const struct journal_call *row, unsigned set, journal_fn *fn,
                  void *arg);
 
@@ -79,7 +90,9 @@ struct journal_turn {
 int journal_turn(struct store *s, struct str call, const struct journal_turn *row, journal_fn *fn,
                  void *arg);
 
-struct journal_tool { /* one function call of the model; state: see plugin/call/tool.h */
+#define JOURNAL_TOOL_CLOSED "closed" /* the one state in which nothing is owed for a tool run */
+
+struct journal_tool { /* one function call of the model; state: JOURNAL_TOOL_CLOSED or the caller's own */
     struct str tool_call, name, arguments, state, output;
     uint64_t at;
 };
@@ -101,28 +114,46 @@ struct journal_found { /* a call that is not over; everything borrowed for the c
 };
 typedef void journal_adopt_fn(void *arg, int rc, const struct journal_found *found, unsigned n,
                               unsigned held_by_others);
+#define JOURNAL_ADOPT_MAX 16384u /* calls at a time; when as many come, ask again for the rest */
 /*
  * Takes over every call that is not over and whose owner is gone (released, or its process dead: its
- * lock file is free). held_by_others: calls that a living instance drives.
+ * lock file is free), oldest first. held_by_others: calls that a living instance drives.
  */
 int journal_adopt(struct store *s, journal_adopt_fn *fn, void *arg);
-/* Gives up all calls of this instance, for the next one. */
+/* Gives up all calls of this instance, for the next one; later saves of them fail. STORE_RETRY. */
 int journal_release(struct store *s, journal_fn *fn, void *arg);
 
 /* ---- Queries: JSON text for the API, borrowed for the callback ---- */
 
 enum journal_query {
-    JOURNAL_Q_CALLS,      /* {"calls":[...]} newest first; id = "" all, or a state group: "live" | "over" */
-    JOURNAL_Q_CALL,       /* one call with its usage; id ours or OpenAI's */
+    /*
+     * {"calls":[{call, openai_call_id, direction, from, from_kind, level, state, status, reason, detail,
+     * session_key, received_at, accepted_at, live_at, ended_at, duration_ms, turns, model, voice}]}
+     * newest first; id = "" all, or a group: "live" (not over) | "over". status: "ringing" | "live" |
+     * "ended". Times and duration_ms are null while they are not known.
+     */
+    JOURNAL_Q_CALLS,
+    JOURNAL_Q_CALL,       /* one such call with its "usage" (object or null) and "tools" (count) */
     JOURNAL_Q_TRANSCRIPT, /* {"call","turns":[{item_id, who, text, interrupted, at}]} in order */
-    JOURNAL_Q_WHY         /* {"call":{...},"hops":[{at, hop, detail}],"tools":[...],"turns":{...counts}} raw, for why.c */
+    /*
+     * {"call":{as CALL},"hops":[{at, hop, detail}],"tools":[{tool_call, name, arguments, state, output, at}],
+     * "turns":{caller, assistant, interrupted}}, for why.c
+     */
+    JOURNAL_Q_WHY
 };
 typedef void journal_query_fn(void *arg, int rc, struct str json);
-/* ERR_NOT_FOUND comes by fn. limit: rows of CALLS at most (1..1000). */
+/*
+ * id: ours or OpenAI's. ERR_NOT_FOUND comes by fn, and ERR_TOO_BIG for an answer over 64 MiB. limit: rows of
+ * CALLS at most (1..1000).
+ */
 int journal_query(struct store *s, enum journal_query what, struct str id, unsigned limit,
                   journal_query_fn *fn, void *arg);
 
-/* Deletes claims older than 72 h and calls that ended more than keep_ms ago with all that hangs on them (0: keep). */
+/*
+ * Deletes calls that ended more than keep_ms ago with all that hangs on them (0: keep). A claim goes with
+ * its call, but not before it is 72 h old: until then its hash stays alone. Works in steps of a few
+ * milliseconds, between which other operations run; fn comes after the last.
+ */
 int journal_expire(struct store *s, uint64_t now_ms, uint64_t keep_ms, journal_fn *fn, void *arg);
 
 #endif

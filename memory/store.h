@@ -10,6 +10,7 @@
 #include "plugin/base/err.h"
 #include "plugin/base/log.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct store;
@@ -35,9 +36,11 @@ struct store_health {
 };
 
 /*
- * Opens, checks (quick_check), migrates, starts the thread. Blocks the caller for that (ms). A corrupt
- * file is set aside (renamed with a date) and a new one begun. ERR_NEWER: written by a newer version,
- * nothing is touched; ERR_IO, ERR_SQLITE - n; e names the path and the cure.
+ * Opens, checks (quick_check up to 64 MiB, header and schema above that unless the last run met
+ * corruption), migrates, starts the thread. Blocks the caller for that (ms). A corrupt file is set aside
+ * (renamed with a date) and a new one begun. ERR_NEWER: written by a newer version, nothing is touched;
+ * ERR_CORRUPT: corrupt, but another living instance has it open; ERR_IO, ERR_SQLITE - n; e names the
+ * path and the cure.
  */
 int store_open(struct store **out, const struct store_config *config, struct err *e);
 /* This instance's name in the database, "own_..."; another process can tell whether it lives. */
@@ -52,7 +55,12 @@ enum store_flags {
 /*
  * An operation, embedded in what its maker owns. run: store thread, inside a transaction (its
  * failure undoes its own changes alone); done: loop thread, after the commit, rc = what run or the
- * commit said; frees the operation. With STORE_RETRY run may be called again.
+ * commit said; frees the operation. run may be called again after its changes were undone (because
+ * another operation spoiled their common transaction), so it begins by forgetting what it found.
+ *
+ * While the database fails (disk full, I/O error, locked beyond busy_ms), operations with STORE_RETRY
+ * wait in line in their order and are tried again after 100 ms, at most 1 s apart; the others do not
+ * wait for that line: they are tried at once, see what is durable, and fail at once.
  */
 struct store_op {
     struct store_op *next;
@@ -61,18 +69,34 @@ struct store_op {
     int (*run)(struct store_op *op, struct store *s, struct sqlite3 *db);
     void (*done)(struct store_op *op, int rc);
     int rc;
+    size_t bytes; /* memory that it holds, for the queue's ceiling; the maker fills it in */
 };
 
-/* Queues. ERR_FULL (65,536 wait already), ERR_CLOSED: `done` will not come, the caller frees. */
+#define STORE_QUEUE_OPS 65536u
+#define STORE_QUEUE_BYTES ((size_t)256 << 20)
+
+/*
+ * Queues. ERR_FULL (65,536 operations or 256 MiB wait already), ERR_CLOSED: `done` will not come, the
+ * caller frees. Loop thread.
+ */
 int store_push(struct store *s, struct store_op *op);
+/*
+ * Hands over an operation that needs no database, with op->rc set: its `done` comes by the next
+ * store_poll(), after those that are finished already. Loop thread. ERR_CLOSED.
+ */
+int store_settle(struct store *s, struct store_op *op);
 void store_poll(struct store *s); /* loop thread: runs the waiting `done`s */
-/* A prepared statement from the store's cache; reset and cleared; do not finalize. Store thread. */
+/*
+ * A prepared statement from the store's cache, known by the address of its text; reset and cleared; do
+ * not finalize; valid until run returns. NULL with *rc set on failure. Store thread.
+ */
 struct sqlite3_stmt *store_stmt(struct store *s, const char *sql_literal, int *rc);
 /* Maps an SQLite result to our codes and notes its text. Store thread. */
 int store_rc(struct store *s, int sqlite_rc);
 /*
- * Ends: what is queued is still written (STORE_RETRY operations get one last try), within about grace_ms,
- * then joins the thread, runs the last `done`s on the calling (loop) thread, gives up ownership, closes.
+ * Ends: what is queued is still written (STORE_RETRY operations get one last try), within about grace_ms
+ * (what was not begun by then fails with ERR_CLOSED), then joins the thread, runs the last `done`s on the
+ * calling (loop) thread, gives up ownership, closes. NULL is fine. Not from within a `done`.
  */
 void store_close(struct store *s, uint32_t grace_ms);
 

@@ -1,0 +1,541 @@
+/* SPDX-License-Identifier: MIT */
+#include "memory/journal.h"
+
+#include "memory/claims.h"
+#include "memory/journal_int.h"
+#include "plugin/base/id.h"
+#include "plugin/base/mem.h"
+
+#include <stddef.h>
+#include <string.h>
+
+/*
+ * An operation is one block: its struct and, behind it, the bytes of its texts. Whoever makes one counts
+ * the bytes first, then packs them.
+ */
+struct op {
+    struct store_op op;
+    journal_fn *fn;
+    void *arg;
+};
+
+static struct str pack(char **at, struct str s)
+{
+    struct str kept = {*at, s.n};
+
+    if (s.n > 0)
+        memcpy(*at, s.p, s.n);
+    *at += s.n;
+    return kept;
+}
+
+/* A zeroed block of a struct of `size` bytes and room for `text` bytes. */
+static int make(void **out, char **text_at, size_t size, size_t text)
+{
+    struct store_op *op;
+
+    if (text > JOURNAL_OP_BYTES)
+        return ERR_TOO_BIG;
+    op = mem_alloc(size + text);
+    if (op == NULL)
+        return ERR_NOMEM;
+    memset(op, 0, size);
+    op->bytes = size + text;
+    *text_at = (char *)op + size;
+    *out = op;
+    return 0;
+}
+
+static int push(struct store *s, struct store_op *op)
+{
+    int rc = store_push(s, op);
+
+    if (rc < 0)
+        mem_free(op);
+    return rc;
+}
+
+static void op_done(struct store_op *op, int rc)
+{
+    struct op *o = (struct op *)op;
+
+    if (o->fn != NULL)
+        o->fn(o->arg, rc);
+    mem_free(o);
+}
+
+/* The texts of a call's row, in the order of their columns. */
+static const size_t call_texts[] = {
+    offsetof(struct journal_call, id),          offsetof(struct journal_call, state),
+    offsetof(struct journal_call, openai_call_id), offsetof(struct journal_call, sip_call_id),
+    offsetof(struct journal_call, direction),   offsetof(struct journal_call, from),
+    offsetof(struct journal_call, from_kind),   offsetof(struct journal_call, level),
+    offsetof(struct journal_call, reason),      offsetof(struct journal_call, detail),
+    offsetof(struct journal_call, session_key), offsetof(struct journal_call, model),
+    offsetof(struct journal_call, voice),       offsetof(struct journal_call, usage_json),
+};
+#define CALL_TEXTS (sizeof call_texts / sizeof *call_texts)
+
+static struct str *text_of(struct journal_call *row, size_t i)
+{
+    return (struct str *)(void *)((char *)row + call_texts[i]);
+}
+
+static size_t row_bytes(const struct journal_call *row)
+{
+    struct journal_call copy = *row;
+    size_t n = 0;
+
+    for (size_t i = 0; i < CALL_TEXTS; i++)
+        n += text_of(&copy, i)->n;
+    return n;
+}
+
+static void row_pack(struct journal_call *to, const struct journal_call *from, char **at)
+{
+    *to = *from;
+    for (size_t i = 0; i < CALL_TEXTS; i++)
+        *text_of(to, i) = pack(at, *text_of(to, i));
+}
+
+/* ---- Claims. ---- */
+
+/* Kinds are hashed along, so that one kind's id can never stand for another's. */
+static void key_of(unsigned char key[JOURNAL_KEY_BYTES], char kind, struct str id)
+{
+    char text[256];
+    unsigned char hash[32];
+
+    if (id.n >= sizeof text) {
+        id_sha256(hash, id);
+        id = str_make((const char *)hash, sizeof hash);
+    }
+    text[0] = kind;
+    if (id.n > 0)
+        memcpy(text + 1, id.p, id.n);
+    id_sha256(key, str_make(text, id.n + 1));
+}
+
+void journal_key_openai(unsigned char key[JOURNAL_KEY_BYTES], struct str id)
+{
+    key_of(key, 'o', id);
+}
+
+void journal_key_sip(unsigned char key[JOURNAL_KEY_BYTES], struct str id)
+{
+    key_of(key, 's', id);
+}
+
+enum { KEY_SIP, KEY_OPENAI, KEYS };
+
+struct claim {
+    struct store_op op;
+    struct store *s;
+    struct journal_call row;
+    journal_claim_fn *fn;
+    void *arg;
+    enum journal_claim_result result;
+    bool has[KEYS], stands[KEYS]; /* stands: durable if the operation is */
+    unsigned char key[KEYS][JOURNAL_KEY_BYTES];
+};
+
+static void claim_done(struct store_op *op, int rc)
+{
+    struct claim *c = (struct claim *)op;
+
+    for (int i = 0; rc == 0 && i < KEYS; i++)
+        if (c->stands[i])
+            claims_add(c->s->claims, c->key[i]);
+    c->fn(c->arg, rc, c->result);
+    mem_free(c);
+}
+
+/* Inserts the claim of one key; false in *won when it stands already. */
+static int claim_key(struct claim *c, struct store *s, int i, bool *won)
+{
+    int rc;
+    sqlite3_stmt *st = store_stmt(s, "INSERT INTO claim(key, call, at) VALUES(?1, ?2, ?3)"
+                                     " ON CONFLICT DO NOTHING", &rc);
+
+    if (st == NULL)
+        return rc;
+    (void)sqlite3_bind_blob(st, 1, c->key[i], JOURNAL_KEY_BYTES, SQLITE_STATIC);
+    journal_bind(st, 2, c->row.id);
+    journal_bind_int(st, 3, c->row.received_at);
+    rc = journal_step(s, st);
+    *won = sqlite3_changes64(s->db) == 1;
+    return rc;
+}
+
+static int unclaim_key(struct claim *c, struct store *s, int i)
+{
+    int rc;
+    sqlite3_stmt *st = store_stmt(s, "DELETE FROM claim WHERE key = ?1", &rc);
+
+    if (st == NULL)
+        return rc;
+    (void)sqlite3_bind_blob(st, 1, c->key[i], JOURNAL_KEY_BYTES, SQLITE_STATIC);
+    return journal_step(s, st);
+}
+
+static int insert_call(struct store *s, struct journal_call *row)
+{
+    static const char sql[] =
+        "INSERT INTO call(id, state, openai_call_id, sip_call_id, direction, number, number_kind, level,"
+        " reason, detail, session_key, model, voice, usage, owner, sip_status, received_at,"
+        " accepted_at, live_at, ended_at)"
+        " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20)";
+    int rc, at = 1;
+    sqlite3_stmt *st = store_stmt(s, sql, &rc);
+
+    if (st == NULL)
+        return rc;
+    for (size_t i = 0; i < CALL_TEXTS; i++)
+        journal_bind(st, at++, *text_of(row, i));
+    journal_bind(st, at++, store_owner(s));
+    (void)sqlite3_bind_int64(st, at++, row->sip_status);
+    journal_bind_int(st, at++, row->received_at);
+    journal_bind_int(st, at++, row->accepted_at);
+    journal_bind_int(st, at++, row->live_at);
+    journal_bind_int(st, at, row->ended_at);
+    return journal_step(s, st);
+}
+
+/* The write lock is held: between a key's conflict and what follows from it nobody comes in between. */
+static int claim_run(struct store_op *op, struct store *s, struct sqlite3 *db)
+{
+    struct claim *c = (struct claim *)op;
+    bool won = true;
+    int rc;
+
+    (void)db;
+    c->result = JOURNAL_NEW;
+    c->stands[KEY_SIP] = c->stands[KEY_OPENAI] = false;
+    for (int i = 0; i < KEYS; i++) {
+        if (!c->has[i])
+            continue;
+        rc = claim_key(c, s, i, &won);
+        if (rc < 0)
+            return rc;
+        c->stands[i] = true;
+        if (won)
+            continue;
+        c->result = JOURNAL_DUPLICATE;
+        /* All or nothing: this delivery's other claim must not stand for a call that is not made. */
+        if (i == KEY_OPENAI && c->has[KEY_SIP]) {
+            c->stands[KEY_SIP] = false;
+            return unclaim_key(c, s, KEY_SIP);
+        }
+        return 0;
+    }
+    return insert_call(s, &c->row);
+}
+
+int journal_claim(struct store *s, const struct journal_call *row, uint64_t deadline_ms,
+                  journal_claim_fn *fn, void *arg)
+{
+    struct claim *c = NULL;
+    void *block;
+    char *at;
+    int rc = make(&block, &at, sizeof *c, row_bytes(row));
+
+    if (rc < 0)
+        return rc;
+    c = block;
+    row_pack(&c->row, row, &at);
+    c->s = s;
+    c->fn = fn;
+    c->arg = arg;
+    c->op.run = claim_run;
+    c->op.done = claim_done;
+    c->op.deadline_ms = deadline_ms;
+    c->has[KEY_OPENAI] = row->openai_call_id.n > 0;
+    c->has[KEY_SIP] = row->sip_call_id.n > 0;
+    if (c->has[KEY_OPENAI])
+        journal_key_openai(c->key[KEY_OPENAI], row->openai_call_id);
+    if (c->has[KEY_SIP])
+        journal_key_sip(c->key[KEY_SIP], row->sip_call_id);
+    for (int i = 0; i < KEYS; i++) {
+        if (!c->has[i] || !claims_has(s->claims, c->key[i]))
+            continue;
+        c->result = JOURNAL_DUPLICATE;
+        rc = store_settle(s, &c->op);
+        if (rc < 0)
+            mem_free(c);
+        return rc;
+    }
+    return push(s, &c->op);
+}
+
+bool journal_known(struct store *s, struct str openai_call_id, struct str sip_call_id)
+{
+    unsigned char key[JOURNAL_KEY_BYTES];
+
+    if (openai_call_id.n > 0) {
+        journal_key_openai(key, openai_call_id);
+        if (claims_has(s->claims, key))
+            return true;
+    }
+    if (sip_call_id.n > 0) {
+        journal_key_sip(key, sip_call_id);
+        return claims_has(s->claims, key);
+    }
+    return false;
+}
+
+/* ---- Saves. ---- */
+
+struct save {
+    struct op o;
+    struct journal_call row;
+    unsigned set;
+};
+
+#define SAVE_COLUMNS \
+    " reason=iif(?3&2,?5,reason), detail=iif(?3&2,?6,detail), level=iif(?3&4,?7,level)," \
+    " session_key=iif(?3&8,?8,session_key), model=iif(?3&16,?9,model)," \
+    " voice=iif(?3&16,?10,voice), usage=iif(?3&32,?11,usage)," \
+    " accepted_at=iif(?3&64,?12,accepted_at), live_at=iif(?3&128,?13,live_at)," \
+    " ended_at=iif(?3&256,?14,ended_at), sip_status=iif(?3&512,?15,sip_status)" \
+    " WHERE id=?1 AND owner=?2"
+
+_Static_assert(JOURNAL_SET_REASON == 2 && JOURNAL_SET_LEVEL == 4 && JOURNAL_SET_SESSION == 8 &&
+                   JOURNAL_SET_MODEL == 16 && JOURNAL_SET_USAGE == 32 &&
+                   JOURNAL_SET_ACCEPTED_AT == 64 && JOURNAL_SET_LIVE_AT == 128 &&
+                   JOURNAL_SET_ENDED_AT == 256 && JOURNAL_SET_SIP_STATUS == 512,
+               "the statement above names these bits");
+
+static int save_run(struct store_op *op, struct store *s, struct sqlite3 *db)
+{
+    /* Naming the state costs a change of the partial index, which most saves need not pay. */
+    static const char with_state[] = "UPDATE call SET state=?4," SAVE_COLUMNS;
+    static const char without[] = "UPDATE call SET" SAVE_COLUMNS;
+    struct save *v = (struct save *)op;
+    bool state = v->set & JOURNAL_SET_STATE;
+    const struct journal_call *row = &v->row;
+    int rc;
+    sqlite3_stmt *st = store_stmt(s, state ? with_state : without, &rc);
+
+    if (st == NULL)
+        return rc;
+    journal_bind(st, 1, row->id);
+    journal_bind(st, 2, store_owner(s));
+    journal_bind_int(st, 3, v->set);
+    if (state)
+        journal_bind(st, 4, row->state);
+    journal_bind(st, 5, row->reason);
+    journal_bind(st, 6, row->detail);
+    journal_bind(st, 7, row->level);
+    journal_bind(st, 8, row->session_key);
+    journal_bind(st, 9, row->model);
+    journal_bind(st, 10, row->voice);
+    journal_bind(st, 11, row->usage_json);
+    journal_bind_int(st, 12, row->accepted_at);
+    journal_bind_int(st, 13, row->live_at);
+    journal_bind_int(st, 14, row->ended_at);
+    (void)sqlite3_bind_int64(st, 15, row->sip_status);
+    rc = journal_step(s, st);
+    return rc == 0 && sqlite3_changes64(db) == 0 ? ERR_NOT_FOUND : rc;
+}
+
+int journal_save(struct store *s, const struct journal_call *row, unsigned set, journal_fn *fn,
+                 void *arg)
+{
+    struct save *v;
+    void *block;
+    char *at;
+    int rc = make(&block, &at, sizeof *v, row_bytes(row));
+
+    if (rc < 0)
+        return rc;
+    v = block;
+    row_pack(&v->row, row, &at);
+    v->set = set;
+    v->o = (struct op){{.run = save_run, .done = op_done, .flags = STORE_RETRY, .bytes = v->o.op.bytes},
+                       fn, arg};
+    return push(s, &v->o.op);
+}
+
+/* ---- Flight record, turns, tool runs. ---- */
+
+struct hop {
+    struct op o;
+    struct str call, hop, detail;
+    uint64_t at;
+};
+
+static int hop_run(struct store_op *op, struct store *s, struct sqlite3 *db)
+{
+    struct hop *h = (struct hop *)op;
+    int rc;
+    sqlite3_stmt *st = store_stmt(s, "INSERT INTO hop(call, seq, at, hop, detail)"
+                                     " SELECT ?1, coalesce(max(seq), 0) + 1, ?2, ?3, ?4"
+                                     " FROM hop WHERE call = ?1", &rc);
+
+    (void)db;
+    if (st == NULL)
+        return rc;
+    journal_bind(st, 1, h->call);
+    journal_bind_int(st, 2, h->at);
+    journal_bind(st, 3, h->hop);
+    journal_bind(st, 4, h->detail);
+    return journal_step(s, st);
+}
+
+int journal_hop(struct store *s, struct str call, uint64_t at, struct str hop, struct str detail)
+{
+    struct hop *h;
+    void *block;
+    char *text;
+    int rc = make(&block, &text, sizeof *h, call.n + hop.n + detail.n);
+
+    if (rc < 0)
+        return rc;
+    h = block;
+    h->call = pack(&text, call);
+    h->hop = pack(&text, hop);
+    h->detail = pack(&text, detail);
+    h->at = at;
+    h->o = (struct op){{.run = hop_run, .done = op_done, .flags = STORE_RETRY, .bytes = h->o.op.bytes},
+                       NULL, NULL};
+    return push(s, &h->o.op);
+}
+
+struct turn {
+    struct op o;
+    struct str call;
+    struct journal_turn row;
+};
+
+static int turn_run(struct store_op *op, struct store *s, struct sqlite3 *db)
+{
+    static const char sql[] =
+        "INSERT INTO turn(call, item_id, pos, who, text, interrupted, audio_ms, heard_ms, at)"
+        " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
+        " ON CONFLICT(call, item_id) DO UPDATE SET pos=excluded.pos, who=excluded.who,"
+        " text=excluded.text, interrupted=excluded.interrupted, audio_ms=excluded.audio_ms,"
+        " heard_ms=excluded.heard_ms, at=excluded.at";
+    struct turn *t = (struct turn *)op;
+    int rc;
+    sqlite3_stmt *st = store_stmt(s, sql, &rc);
+
+    (void)db;
+    if (st == NULL)
+        return rc;
+    journal_bind(st, 1, t->call);
+    journal_bind(st, 2, t->row.item_id);
+    (void)sqlite3_bind_int64(st, 3, t->row.pos);
+    journal_bind(st, 4, t->row.who);
+    journal_bind(st, 5, t->row.text);
+    journal_bind_int(st, 6, t->row.interrupted);
+    journal_bind_int(st, 7, t->row.audio_ms);
+    journal_bind_int(st, 8, t->row.heard_ms);
+    journal_bind_int(st, 9, t->row.at);
+    return journal_step(s, st);
+}
+
+int journal_turn(struct store *s, struct str call, const struct journal_turn *row, journal_fn *fn,
+                 void *arg)
+{
+    struct turn *t;
+    void *block;
+    char *text;
+    int rc = make(&block, &text, sizeof *t, call.n + row->item_id.n + row->who.n + row->text.n);
+
+    if (rc < 0)
+        return rc;
+    t = block;
+    t->row = *row;
+    t->call = pack(&text, call);
+    t->row.item_id = pack(&text, row->item_id);
+    t->row.who = pack(&text, row->who);
+    t->row.text = pack(&text, row->text);
+    t->o = (struct op){{.run = turn_run, .done = op_done, .flags = STORE_RETRY, .bytes = t->o.op.bytes},
+                       fn, arg};
+    return push(s, &t->o.op);
+}
+
+struct tool_run {
+    struct op o;
+    struct str call;
+    struct journal_tool row;
+};
+
+static int tool_run(struct store_op *op, struct store *s, struct sqlite3 *db)
+{
+    static const char sql[] =
+        "INSERT INTO tool_run(call, tool_call, name, arguments, state, output, at)"
+        " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)"
+        " ON CONFLICT(call, tool_call) DO UPDATE SET state=excluded.state,"
+        " output=iif(excluded.output='', output, excluded.output)";
+    struct tool_run *t = (struct tool_run *)op;
+    int rc;
+    sqlite3_stmt *st = store_stmt(s, sql, &rc);
+
+    (void)db;
+    if (st == NULL)
+        return rc;
+    journal_bind(st, 1, t->call);
+    journal_bind(st, 2, t->row.tool_call);
+    journal_bind(st, 3, t->row.name);
+    journal_bind(st, 4, t->row.arguments);
+    journal_bind(st, 5, t->row.state);
+    journal_bind(st, 6, t->row.output);
+    journal_bind_int(st, 7, t->row.at);
+    return journal_step(s, st);
+}
+
+int journal_tool(struct store *s, struct str call, const struct journal_tool *row, journal_fn *fn,
+                 void *arg)
+{
+    struct tool_run *t;
+    void *block;
+    char *text;
+    int rc = make(&block, &text, sizeof *t,
+                  call.n + row->tool_call.n + row->name.n + row->arguments.n + row->state.n +
+                      row->output.n);
+
+    if (rc < 0)
+        return rc;
+    t = block;
+    t->row = *row;
+    t->call = pack(&text, call);
+    t->row.tool_call = pack(&text, row->tool_call);
+    t->row.name = pack(&text, row->name);
+    t->row.arguments = pack(&text, row->arguments);
+    t->row.state = pack(&text, row->state);
+    t->row.output = pack(&text, row->output);
+    t->o = (struct op){{.run = tool_run, .done = op_done, .flags = STORE_RETRY, .bytes = t->o.op.bytes},
+                       fn, arg};
+    return push(s, &t->o.op);
+}
+
+/* ---- Giving up. ---- */
+
+static int release_run(struct store_op *op, struct store *s, struct sqlite3 *db)
+{
+    int rc;
+    sqlite3_stmt *st = store_stmt(s, "UPDATE call SET owner='' WHERE owner=?1 AND state<>'over'", &rc);
+
+    (void)op;
+    (void)db;
+    if (st == NULL)
+        return rc;
+    journal_bind(st, 1, store_owner(s));
+    return journal_step(s, st);
+}
+
+int journal_release(struct store *s, journal_fn *fn, void *arg)
+{
+    struct op *o;
+    void *block;
+    char *text;
+    int rc = make(&block, &text, sizeof *o, 0);
+
+    if (rc < 0)
+        return rc;
+    o = block;
+    *o = (struct op){{.run = release_run, .done = op_done, .flags = STORE_RETRY, .bytes = sizeof *o},
+                     fn, arg};
+    return push(s, &o->op);
+}

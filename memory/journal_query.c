@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT */
+#include "memory/journal_int.h"
+#include "plugin/base/json.h"
+#include "plugin/base/mem.h"
+
+#include <string.h>
+
+#define ANSWER_BYTES ((size_t)64 << 20)
+
+struct query {
+    struct store_op op;
+    journal_query_fn *fn;
+    void *arg;
+    enum journal_query what;
+    unsigned limit;
+    struct str id;
+    struct buf out;
+};
+
+#define VIEW_COLUMNS \
+    JOURNAL_CALL_COLUMNS ", (SELECT count(*) FROM turn WHERE turn.call = call.id)," \
+                 " (SELECT count(*) FROM tool_run WHERE tool_run.call = call.id)"
+
+static void put_time(struct buf *b, const char *key, uint64_t ms)
+{
+    jw_key(b, key);
+    if (ms == 0)
+        jw_null(b);
+    else
+        jw_int(b, (int64_t)ms);
+}
+
+static const char *status_of(struct str state)
+{
+    if (str_eqc(state, JOURNAL_OVER))
+        return "ended";
+    return str_eqc(state, JOURNAL_LIVE) || str_eqc(state, JOURNAL_LEAVING) ? "live" : "ringing";
+}
+
+static void put_call(struct buf *b, sqlite3_stmt *st, bool whole)
+{
+    static const char *const names[] = {"call",  "openai_call_id", NULL,     "direction",   "from",
+                                        "from_kind", "level",      "state",  "reason",      "detail",
+                                        "session_key", "model",    "voice"};
+    uint64_t received = journal_u64(st, 14), accepted = journal_u64(st, 15);
+    uint64_t live = journal_u64(st, 16), ended = journal_u64(st, 17);
+    uint64_t begun = accepted ? accepted : live;
+
+    jw_open(b, '{');
+    for (int i = 0; i < (int)(sizeof names / sizeof *names); i++)
+        if (names[i] != NULL)
+            jw_kstr(b, names[i], journal_text(st, i));
+    jw_kstrc(b, "status", status_of(journal_text(st, 7)));
+    put_time(b, "received_at", received);
+    put_time(b, "accepted_at", accepted);
+    put_time(b, "live_at", live);
+    put_time(b, "ended_at", ended);
+    jw_key(b, "duration_ms");
+    if (ended == 0)
+        jw_null(b);
+    else
+        jw_int(b, begun != 0 && ended > begun ? (int64_t)(ended - begun) : 0);
+    jw_kint(b, "turns", sqlite3_column_int64(st, 19));
+    if (whole) {
+        struct str usage = journal_text(st, 13);
+
+        jw_key(b, "usage");
+        if (usage.n > 0 && json_check(usage, NULL) == 0)
+            jw_raw(b, usage);
+        else
+            jw_null(b);
+        jw_kint(b, "tools", sqlite3_column_int64(st, 20));
+    }
+    jw_close(b, '}');
+}
+
+static int query_calls(struct query *q, struct store *s)
+{
+    static const char all[] = "SELECT " VIEW_COLUMNS " FROM call ORDER BY id DESC LIMIT ?1";
+    static const char live[] = "SELECT " VIEW_COLUMNS " FROM call WHERE state<>'over'"
+                               " ORDER BY id DESC LIMIT ?1";
+    static const char over[] = "SELECT " VIEW_COLUMNS " FROM call WHERE state='over'"
+                               " ORDER BY id DESC LIMIT ?1";
+    unsigned limit = q->limit < 1 ? 1 : q->limit > 1000 ? 1000 : q->limit;
+    const char *sql = q->id.n == 0 ? all : str_eqc(q->id, "live") ? live
+                      : str_eqc(q->id, "over") ? over : NULL;
+    sqlite3_stmt *st;
+    int rc, sq;
+
+    if (sql == NULL)
+        return ERR_INVALID;
+    st = store_stmt(s, sql, &rc);
+    if (st == NULL)
+        return rc;
+    journal_bind_int(st, 1, limit);
+    jw_open(&q->out, '{');
+    jw_key(&q->out, "calls");
+    jw_open(&q->out, '[');
+    while ((sq = sqlite3_step(st)) == SQLITE_ROW && q->out.rc == 0)
+        put_call(&q->out, st, false);
+    jw_close(&q->out, ']');
+    jw_close(&q->out, '}');
+    return store_rc(s, sq);
+}
+
+static int view_call(struct store *s, struct str id, sqlite3_stmt **out)
+{
+    int rc, sq;
+    sqlite3_stmt *st = store_stmt(s, "SELECT " VIEW_COLUMNS " FROM call WHERE id=?1", &rc);
+
+    if (st == NULL)
+        return rc;
+    journal_bind(st, 1, id);
+    sq = sqlite3_step(st);
+    *out = st;
+    return sq == SQLITE_ROW ? 0 : sq == SQLITE_DONE ? ERR_NOT_FOUND : store_rc(s, sq);
+}
+
+/* The provider's id leads to ours by its claim, which stands as long as the call does. */
+static int find_claimed(struct store *s, struct str id, char *out, size_t cap)
+{
+    unsigned char key[JOURNAL_KEY_BYTES];
+    int rc, sq;
+    sqlite3_stmt *st = store_stmt(s, "SELECT call FROM claim WHERE key=?1", &rc);
+
+    if (st == NULL)
+        return rc;
+    journal_key_openai(key, id);
+    (void)sqlite3_bind_blob(st, 1, key, sizeof key, SQLITE_TRANSIENT);
+    sq = sqlite3_step(st);
+    if (sq != SQLITE_ROW)
+        return sq == SQLITE_DONE ? ERR_NOT_FOUND : store_rc(s, sq);
+    return str_copy(out, cap, journal_text(st, 0)) ? 0 : ERR_NOT_FOUND;
+}
+
+/* The call's row, by our id or OpenAI's; *st stands on it. */
+static int find_call(struct store *s, struct str id, sqlite3_stmt **st)
+{
+    char ours[128];
+    int rc = view_call(s, id, st);
+
+    if (rc != ERR_NOT_FOUND)
+        return rc;
+    rc = find_claimed(s, id, ours, sizeof ours);
+    return rc < 0 ? rc : view_call(s, str_of(ours), st);
+}
+
+static int put_turns(struct query *q, struct store *s, struct str call)
+{
+    int rc, sq;
+    sqlite3_stmt *st = store_stmt(s, "SELECT item_id, who, text, interrupted, at FROM turn"
+                                     " WHERE call=?1 ORDER BY pos, n", &rc);
+    struct buf *b = &q->out;
+
+    if (st == NULL)
+        return rc;
+    journal_bind(st, 1, call);
+    jw_open(b, '{');
+    jw_kstr(b, "call", call);
+    jw_key(b, "turns");
+    jw_open(b, '[');
+    while ((sq = sqlite3_step(st)) == SQLITE_ROW && b->rc == 0) {
+        jw_open(b, '{');
+        jw_kstr(b, "item_id", journal_text(st, 0));
+        jw_kstr(b, "who", journal_text(st, 1));
+        jw_kstr(b, "text", journal_text(st, 2));
+        jw_kbool(b, "interrupted", sqlite3_column_int(st, 3) != 0);
+        jw_kint(b, "at", sqlite3_column_int64(st, 4));
+        jw_close(b, '}');
+    }
+    jw_close(b, ']');
+    jw_close(b, '}');
+    return store_rc(s, sq);
+}
+
+static int put_hops(struct buf *b, struct store *s, struct str call)
+{
+    int rc, sq;
+    sqlite3_stmt *st = store_stmt(s, "SELECT at, hop, detail FROM hop WHERE call=?1 ORDER BY seq", &rc);
+
+    if (st == NULL)
+        return rc;
+    journal_bind(st, 1, call);
+    jw_key(b, "hops");
+    jw_open(b, '[');
+    while ((sq = sqlite3_step(st)) == SQLITE_ROW && b->rc == 0) {
+        jw_open(b, '{');
+        jw_kint(b, "at", sqlite3_column_int64(st, 0));
+        jw_kstr(b, "hop", journal_text(st, 1));
+        jw_kstr(b, "detail", journal_text(st, 2));
+        jw_close(b, '}');
+    }
+    jw_close(b, ']');
+    return store_rc(s, sq);
+}
+
+static int put_tools(struct buf *b, struct store *s, struct str call)
+{
+    static const char *const names[] = {"tool_call", "name", "arguments", "state", "output"};
+    int rc, sq;
+    sqlite3_stmt *st = store_stmt(s, "SELECT tool_call, name, arguments, state, output, at"
+                                     " FROM tool_run WHERE call=?1 ORDER BY n", &rc);
+
+    if (st == NULL)
+        return rc;
+    journal_bind(st, 1, call);
+    jw_key(b, "tools");
+    jw_open(b, '[');
+    while ((sq = sqlite3_step(st)) == SQLITE_ROW && b->rc == 0) {
+        jw_open(b, '{');
+        for (int i = 0; i < 5; i++)
+            jw_kstr(b, names[i], journal_text(st, i));
+        jw_kint(b, "at", sqlite3_column_int64(st, 5));
+        jw_close(b, '}');
+    }
+    jw_close(b, ']');
+    return store_rc(s, sq);
+}
+
+static int put_counts(struct buf *b, struct store *s, struct str call)
+{
+    int rc, sq;
+    sqlite3_stmt *st = store_stmt(s, "SELECT total(who='caller'), total(who='assistant'),"
+                                     " total(interrupted) FROM turn WHERE call=?1", &rc);
+
+    if (st == NULL)
+        return rc;
+    journal_bind(st, 1, call);
+    sq = sqlite3_step(st);
+    jw_key(b, "turns");
+    jw_open(b, '{');
+    jw_kint(b, "caller", sqlite3_column_int64(st, 0));
+    jw_kint(b, "assistant", sqlite3_column_int64(st, 1));
+    jw_kint(b, "interrupted", sqlite3_column_int64(st, 2));
+    jw_close(b, '}');
+    return store_rc(s, sq);
+}
+
+static int query_one(struct query *q, struct store *s)
+{
+    struct buf *b = &q->out;
+    sqlite3_stmt *st;
+    char ours[128];
+    struct str call;
+    int rc = find_call(s, q->id, &st);
+
+    if (rc < 0)
+        return rc;
+    if (!str_copy(ours, sizeof ours, journal_text(st, 0)))
+        return ERR_TOO_BIG;
+    call = str_of(ours);
+    if (q->what == JOURNAL_Q_TRANSCRIPT)
+        return put_turns(q, s, call);
+    if (q->what == JOURNAL_Q_CALL) {
+        put_call(b, st, true);
+        return 0;
+    }
+    jw_open(b, '{');
+    jw_key(b, "call");
+    put_call(b, st, true);
+    rc = put_hops(b, s, call);
+    if (rc == 0)
+        rc = put_tools(b, s, call);
+    if (rc == 0)
+        rc = put_counts(b, s, call);
+    jw_close(b, '}');
+    return rc;
+}
+
+static int query_run(struct store_op *op, struct store *s, struct sqlite3 *db)
+{
+    struct query *q = (struct query *)op;
+    int rc;
+
+    (void)db;
+    buf_clear(&q->out);
+    rc = q->what == JOURNAL_Q_CALLS ? query_calls(q, s) : query_one(q, s);
+    return rc < 0 ? rc : q->out.rc;
+}
+
+static void query_done(struct store_op *op, int rc)
+{
+    struct query *q = (struct query *)op;
+
+    q->fn(q->arg, rc, rc < 0 ? STR_NONE : buf_str(&q->out));
+    buf_free(&q->out);
+    mem_free(q);
+}
+
+int journal_query(struct store *s, enum journal_query what, struct str id, unsigned limit,
+                  journal_query_fn *fn, void *arg)
+{
+    struct query *q;
+    int rc;
+
+    if (id.n > 4096)
+        return ERR_TOO_BIG;
+    q = mem_zalloc(sizeof *q + id.n);
+    if (q == NULL)
+        return ERR_NOMEM;
+    q->op = (struct store_op){.run = query_run, .done = query_done, .flags = STORE_READ,
+                              .bytes = sizeof *q + id.n};
+    q->fn = fn;
+    q->arg = arg;
+    q->what = what;
+    q->limit = limit;
+    if (id.n > 0)
+        memcpy(q + 1, id.p, id.n);
+    q->id = str_make((const char *)(q + 1), id.n);
+    buf_init(&q->out, ANSWER_BYTES);
+    rc = store_push(s, &q->op);
+    if (rc < 0)
+        mem_free(q);
+    return rc;
+}
