@@ -242,7 +242,7 @@ static void finish(struct rt_rest *r, const struct httpc_result *res)
         r->models(r->arg, res->status, res->body);
     } else if (res->status != 0) {
         detail_of_status(detail, sizeof detail, res);
-        told.maybe_sent = res->status < 300 || r->in_doubt;
+        told.maybe_sent = res->status < 300 || res->status >= 500 || r->in_doubt;
         told.detail = str_of(detail);
         r->fn(r->arg, &told);
     } else {

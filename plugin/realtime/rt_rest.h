@@ -20,9 +20,9 @@ struct rt_api_config {
 };
 
 /*
- * The answer to a request; r is borrowed for the call. r->maybe_sent: with a good status true; with a bad
- * one only if an earlier try got a 5xx or no answer after it was sent, so that the server may have done
- * it all the same (after an accept: try the sideband).
+ * The answer to a request; r is borrowed for the call. r->maybe_sent means that the server may have done
+ * it: the status is good, or this or an earlier try got a 5xx or, after it was sent, no answer. After
+ * an accept that failed so: try the sideband.
  */
 typedef void rt_rest_fn(void *arg, const struct call_rest_result *r);
 typedef void rt_models_fn(void *arg, int status, struct str body);
