@@ -141,11 +141,10 @@ $(LLHTTP_LIB): $(LLHTTP_OBJS)
 
 # ---- the products ------------------------------------------------------------------------------
 
-$(SO): $(LIBS_ALL) abi/exports.map
+$(SO): $(LIBS_ALL) abi/exports.map $(FLAGS_FILE)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN) -shared -o $@ -Wl,--version-script=abi/exports.map \
-	    -Wl,--no-undefined -Wl,-z,nodelete $(LDHARD) \
-	    -Wl,--whole-archive $(call lib_of,plugin) -Wl,--no-whole-archive \
+	    -Wl,--require-defined=openclaw_plugin_entry -Wl,--no-undefined -Wl,-z,nodelete $(LDHARD) \
 	    -Wl,--start-group $(LIBS_ALL) -Wl,--end-group $(LIBS)
 
 HOST_OBJS := $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard abi/host/*.c)))

@@ -151,6 +151,7 @@ class Child {
     this.what = what;
     this.logFile = logFile;
     const log = fs.openSync(logFile, 'a', 0o600);
+    this.logFrom = fs.fstatSync(log).size;
     this.process = spawn(command, args, { cwd, env, detached: true,
       stdio: ['ignore', stdout === 'pipe' ? 'pipe' : log, log] });
     fs.closeSync(log);
@@ -163,11 +164,16 @@ class Child {
     process.once('exit', this.atExit);
   }
 
+  /** What this child has printed. */
+  log() {
+    return fs.readFileSync(this.logFile, 'utf8').slice(this.logFrom);
+  }
+
   /** Throws when the child is gone. */
   check() {
     if (!this.exit)
       return;
-    const tail = fs.readFileSync(this.logFile, 'utf8').trimEnd().split('\n').slice(-15).join('\n');
+    const tail = this.log().trimEnd().split('\n').slice(-15).join('\n');
     throw Object.assign(new Error(`${this.what} ended (${JSON.stringify(this.exit)})\n${tail}`),
       { fatal: true });
   }
@@ -205,11 +211,12 @@ function childEnv(folder, extra) {
 }
 
 /** The native host. */
-export async function startNative(folder, env) {
+export async function startNative(folder, env, onChild) {
   const binary = path.join(build, 'openclaw-voice-host');
   const child = new Child('the native host', binary, ['--config', folder.yaml],
     { cwd: folder.dir, env: childEnv(folder, env), logFile: path.join(folder.log, 'host.log'),
       stdout: 'pipe' });
+  onChild(child);
   let ready = null;
   readline.createInterface({ input: child.process.stdout }).on('line', (line) => {
     fs.appendFileSync(path.join(folder.log, 'events.jsonl'), `${line}\n`);
@@ -244,7 +251,7 @@ function gatewayConfig(folder, { port, token, model, real }) {
 }
 
 /** The real gateway with the plugin. */
-export async function startGateway(folder, env, { model, real, voicePort }) {
+export async function startGateway(folder, env, onChild, { model, real, voicePort }) {
   const token = randomBytes(24).toString('hex');
   const port = await choosePort(18789);
   const stateDir = path.join(folder.home, '.openclaw');
@@ -258,6 +265,7 @@ export async function startGateway(folder, env, { model, real, voicePort }) {
     '--port', String(port), '--bind', 'loopback', '--auth', 'token', '--token', token],
   { cwd: folder.dir, logFile, env: childEnv(folder, { ...env, ...shellEnv,
     OPENCLAW_GATEWAY_TOKEN: token, OPENCLAW_DISABLE_BONJOUR: '1', OPENCLAW_NO_RESPAWN: '1' }) });
+  onChild(child);
   const api = new Api(`http://127.0.0.1:${voicePort}`, folder.state);
   await until('the gateway', async () => {
     child.check();
@@ -266,10 +274,10 @@ export async function startGateway(folder, env, { model, real, voicePort }) {
   tell(`  the gateway answers on http://127.0.0.1:${port}`);
   await until('the voice channel', async () => {
     child.check();
+    const refused = /\[voice\].*channel exited: ([\s\S]*?)\n(?=\d{4}-)/.exec(child.log());
+    if (refused)
+      throw Object.assign(new Error(refused[1]), { fatal: true });
     return api.healthy();
-  }, PLUGIN_READY_MS).catch((error) => {
-    const log = fs.readFileSync(logFile, 'utf8').split('\n').filter((l) => /voice/i.test(l));
-    throw new Error(`${error.message}\n${log.slice(-15).join('\n')}`);
-  });
+  }, PLUGIN_READY_MS);
   return { child, api, shellEnv, url: `http://127.0.0.1:${port}`, token };
 }

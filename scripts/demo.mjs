@@ -5,7 +5,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { randomInt } from 'node:crypto';
 import { build, CALLER, choosePort, makeFolder, readEnvFile, root, sleep, startGateway, startNative,
-  tell, until } from './demo-parts.mjs';
+  tell } from './demo-parts.mjs';
 import { startGatewayEndpoint, startModel, startOpenAI } from '../tests/sim/index.mjs';
 
 const flags = new Set(process.argv.slice(2));
@@ -23,6 +23,7 @@ const appointment = `the dentist at half past ten, reference ${randomInt(1000, 9
 const QUESTION = 'What is on my calendar tomorrow?';
 
 const CALL_MS = 60000;
+const AFTER_MS = 15000; // from the end of the line until the reason must be known
 
 const started = []; // what must be stopped, in the order of starting
 let stopping = false;
@@ -80,9 +81,9 @@ async function startHost(folder, { openai, model }) {
   }
   tell(native ? 'starting the native host ...' : 'starting the OpenClaw gateway (10 to 30 s) ...');
   const begun = Date.now();
-  const host = native ? await startNative(folder, env)
-    : await startGateway(folder, env, { model, real, voicePort: port });
-  started.push({ what: native ? 'the native host' : 'the gateway', stop: () => host.child.stop() });
+  const onChild = (child) => started.push({ what: child.what, stop: () => child.stop() });
+  const host = native ? await startNative(folder, env, onChild)
+    : await startGateway(folder, env, onChild, { model, real, voicePort: port });
   tell(`${native ? 'the native host' : 'the gateway'} is up after ${((Date.now() - begun) / 1000)
     .toFixed(1)} s; the voice channel listens on ${host.api.url}`);
   return host;
@@ -114,35 +115,41 @@ class TurnPrinter {
         continue;
       const again = this.shown.has(turn.item_id) ? ' (corrected)' : '';
       this.shown.set(turn.item_id, text);
-      tell(`  ${turn.who === 'caller' ? 'caller   ' : 'assistant'}${again}: ${text}`);
+      tell(`  ${turn.who.padEnd(9)}${again}: ${text}`);
     }
   }
 }
 
 function watchTools(simCall) {
   simCall.on('tool', (tool) => {
-    tell(`  tool      : ${tool.name} ${tool.arguments}`);
+    tell(`  tool     : ${tool.name} ${tool.arguments}`);
   });
   simCall.on('output', (tool) => {
-    tell(`  tool gave : ${tool.outputs?.at(-1) ?? ''}`);
+    tell(`  answer   : ${tool.outputs?.at(-1) ?? ''}`);
   });
 }
 
-const stateOf = (call) => call.call ?? call;
-const reasonOf = (call) => stateOf(call).reason ?? null;
+const reasonOf = (call) => call.reason || null;
 
 /** Shows one call until it is over. */
 async function follow(api, id, limitMs, over) {
   const printer = new TurnPrinter();
-  const end = Date.now() + limitMs;
+  let end = Date.now() + limitMs;
+  let hungUp = false;
   let call = null;
   while (Date.now() < end && !stopping) {
     printer.show(await transcript(api, id));
     call = await api.get(`/calls/${id}`).catch(() => call);
     if (call && reasonOf(call) && (!over || over()))
       break;
+    if (!hungUp && over?.()) {
+      hungUp = true;
+      end = Math.min(end, Date.now() + AFTER_MS);
+    }
     await sleep(200);
   }
+  if (stopping)
+    return call;
   printer.show(await transcript(api, id));
   return call;
 }

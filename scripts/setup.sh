@@ -30,13 +30,17 @@ quietly() {
     begun=$(date +%s)
     "$@" >"$log" 2>&1 &
     job=$!
+    trap 'kill "$job" 2>/dev/null; exit 130' INT TERM
     ticks=0
     while kill -0 "$job" 2>/dev/null; do
         sleep 0.2
         ticks=$((ticks + 1))
         [ $((ticks % 50)) -eq 0 ] && say "  still at it, $(($(date +%s) - begun)) s"
     done
-    if ! wait "$job"; then
+    code=0
+    wait "$job" || code=$?
+    trap - INT TERM
+    if [ "$code" -ne 0 ]; then
         tail -n 30 "$log" >&2
         die "$what failed; see $log"
     fi
