@@ -1,0 +1,489 @@
+/* SPDX-License-Identifier: MIT */
+#include "plugin/app.h"
+
+#include "abi/openclaw_voice.h"
+#include "manifest.h"
+#include "memory/journal.h"
+#include "plugin/base/clock.h"
+#include "plugin/base/json.h"
+#include "plugin/base/mem.h"
+#include "plugin/base/secret.h"
+#include "plugin/calls.h"
+#include "plugin/net/httpd.h"
+#include "plugin/net/loop.h"
+#include "plugin/notice.h"
+#include "plugin/pin.h"
+#include "plugin/proto/sig.h"
+#include "plugin/proto/tls.h"
+#include "plugin/realtime/rt_rest.h"
+#include "plugin/routes.h"
+#include "plugin/runs.h"
+#include "plugin/token.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BIND_TRIES 25         /* the instance before us may not have let go of the port yet */
+#define BIND_PAUSE_NS 100000000L
+#define KEEP_EVERY_MS 3600000u
+#define ADOPT_EVERY_MS 1000u  /* while another instance holds calls */
+#define STOP_POLL_MS 50u
+#define FLUSH_MS 3000u
+#define WARM_CONNS 2u
+#define MAX_CONNS 128u
+
+/* The store's thread finished something: one message at a time is enough. */
+struct wake {
+    struct loop_msg msg;
+    struct app *app;
+    atomic_bool posted;
+};
+
+/* ---- Open and close: no thread yet, or no more ---- */
+
+static int make_policy(struct app *app, const struct json *gateway, struct caller_policy **out,
+                       struct err *e)
+{
+    const struct config *c = app->config;
+    struct caller_rules rules = {
+        .whitelist_enabled = c->security.whitelist_enabled,
+        .blacklist_enabled = c->security.blacklist_enabled,
+        .unknown_allowed = c->security.unknown_allowed,
+        .whitelist = c->security.whitelist.v, .n_whitelist = c->security.whitelist.n,
+        .blacklist = c->security.blacklist.v, .n_blacklist = c->security.blacklist.n};
+    unsigned ignored = 0;
+    int rc = caller_policy_make(out, &rules, gateway, &ignored, e);
+
+    if (rc == 0 && ignored > 0)
+        log_warn(&app->log, "%u entr%s of the gateway's caller lists are no E.164 numbers such as "
+                 "+15551234567 and match nobody", ignored, ignored == 1 ? "y" : "ies");
+    return rc;
+}
+
+int app_set_policy(struct app *app, struct str json, struct err *e)
+{
+    struct caller_policy *policy = NULL;
+    struct json *doc = NULL;
+    int rc = json_parse(&doc, json, e);
+
+    if (rc == 0)
+        rc = make_policy(app, doc, &policy, e);
+    if (rc == 0) {
+        caller_policy_free(app->policy);
+        app->policy = policy;
+    }
+    json_free(doc);
+    return rc;
+}
+
+static int open_keys(struct app *app, struct err *e)
+{
+    const struct config *c = app->config;
+    struct str secrets[SIG_SECRETS_MAX];
+    unsigned n = 0;
+
+    if (!c->security.verify_signatures)
+        return 0;
+    for (; n < c->webhook.secrets.n && n < SIG_SECRETS_MAX; n++)
+        secrets[n] = str_of(c->webhook.secrets.v[n]);
+    return sig_keys_open(&app->keys, secrets, n, e);
+}
+
+static void log_lines(const struct log *log, struct str lines)
+{
+    struct str line;
+
+    while (lines.n > 0 && str_split(&lines, '\n', &line))
+        if (line.n > 0)
+            log_warn(log, "%.*s", STR_ARG(line));
+}
+
+int app_open(struct app **out, const struct oc_host *host, struct str create_json, struct buf *faults,
+             struct err *e)
+{
+    struct app *app = MEM_NEW(struct app);
+    struct json *doc = NULL;
+    struct buf warnings;
+    int rc;
+
+    buf_init(&warnings, 65536);
+    if (app == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    rc = host_open(&app->host, host);
+    if (rc == 0)
+        rc = config_read(&app->config, create_json, faults, &warnings);
+    if (rc < 0) {
+        (void)err_set(e, rc, "%s", rc == ERR_CONFIG ? "the configuration has faults" : err_name(rc));
+        goto out;
+    }
+    log_init(&app->log, host_log_sink, app->host, app->config->logging.level);
+    log_lines(&app->log, buf_str(&warnings));
+    rc = json_parse(&doc, create_json, e);
+    if (rc == 0)
+        rc = make_policy(app, json_get(doc, "policy"), &app->policy, e);
+    if (rc == 0)
+        rc = open_keys(app, e);
+out:
+    json_free(doc);
+    buf_free(&warnings);
+    if (rc < 0)
+        app_close(app);
+    else
+        *out = app;
+    return rc;
+}
+
+void app_close(struct app *app)
+{
+    if (app == NULL)
+        return;
+    host_close(app->host);
+    sig_keys_free(app->keys);
+    caller_policy_free(app->policy);
+    config_unref(app->config);
+    mem_free(app->wake);
+    secret_wipe(app->token, sizeof app->token);
+    mem_free(app);
+}
+
+/* ---- The database ---- */
+
+static void on_wake(struct loop_msg *m)
+{
+    struct wake *w = (struct wake *)(void *)m;
+
+    atomic_store(&w->posted, false);
+    if (w->app->store != NULL)
+        store_poll(w->app->store);
+}
+
+static void wake_loop(void *ctx)
+{
+    struct wake *w = ctx;
+
+    if (!atomic_exchange(&w->posted, true) && loop_post(w->app->loop, &w->msg) < 0)
+        atomic_store(&w->posted, false); /* stopping: store_close() runs what is left */
+}
+
+static int open_store(struct app *app, struct err *e)
+{
+    struct store_config config = {.dir = app->config->state_dir, .log = &app->log, .wake = wake_loop};
+    struct store_health health;
+    int rc;
+
+    app->wake = MEM_NEW(struct wake);
+    if (app->wake == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    app->wake->msg.run = on_wake;
+    app->wake->app = app;
+    config.ctx = app->wake;
+    rc = store_open(&app->store, &config, e);
+    if (rc < 0)
+        return rc;
+    store_health_read(app->store, &health);
+    if (health.set_aside) {
+        char text[700];
+
+        app->degraded = true;
+        (void)snprintf(text, sizeof text, "the database was damaged and is set aside as %s; a new one was "
+                       "begun: earlier calls and transcripts are in the old file only", health.aside_path);
+        notice_warning(app, text);
+    }
+    return 0;
+}
+
+/* ---- Work that comes round ---- */
+
+static void keep(void *arg)
+{
+    struct app *app = arg;
+    uint64_t now = loop_now_ms(app->loop);
+    bool held = calls_held_by_others(app->calls) > 0;
+
+    if (held)
+        calls_adopt(app->calls);
+    if (app->expire_at_ms <= now) {
+        uint64_t keep_ms = app->config->sessions.persist_ended_sessions
+                               ? 0 : (uint64_t)app->config->sessions.session_cleanup_h * 3600000u;
+
+        app->expire_at_ms = now + KEEP_EVERY_MS;
+        (void)journal_expire(app->store, clock_wall_ms(), keep_ms, NULL, NULL);
+    }
+    timer_set(app->keeper, held ? now + ADOPT_EVERY_MS : app->expire_at_ms);
+}
+
+/* OpenAI announces when a model goes: say so while there is time. */
+static void on_models(void *arg, int status, struct str body)
+{
+    struct app *app = arg;
+    struct json *doc = NULL;
+    char text[300];
+
+    if (status == 401)
+        notice_warning(app, "OpenAI refuses channels.voice.openai.api_key (401): no call can be accepted");
+    if (status != 200 || json_parse(&doc, body, NULL) < 0)
+        return;
+    for (const struct json *m = json_first(json_get(doc, "data")); m != NULL; m = json_next(m)) {
+        struct str gone = json_get_str(m, "shutdown_date");
+
+        if (!str_eqc(json_get_str(m, "id"), app->config->openai.model) || gone.n == 0)
+            continue;
+        (void)snprintf(text, sizeof text, "OpenAI shuts %s down on %.*s: set channels.voice.openai.model to its "
+                       "successor", app->config->openai.model, STR_ARG(str_head(gone, 20)));
+        notice_warning(app, text);
+    }
+    json_free(doc);
+}
+
+/* ---- Start ---- */
+
+static int open_api(struct app *app, struct err *e)
+{
+    const struct config *c = app->config;
+    struct rt_api_config api = {.base_url = str_of(c->openai.base_url),
+                                .api_key = str_of(c->openai.api_key),
+                                .ca_file = str_of(c->openai.ca_file),
+                                .max_conns = MAX_CONNS, .warm_conns = WARM_CONNS};
+
+    return rt_api_open(&app->api, app->loop, &api, &app->log, e);
+}
+
+static int open_httpd(struct app *app, struct err *e)
+{
+    const struct config *c = app->config;
+    struct httpd_config http = {.bind = c->webhook.bind, .port = c->webhook.port,
+                                .tls_cert = c->webhook.tls_cert[0] ? c->webhook.tls_cert : NULL,
+                                .tls_key = c->webhook.tls_key[0] ? c->webhook.tls_key : NULL};
+    const struct timespec pause = {0, BIND_PAUSE_NS};
+    int rc = 0;
+
+    for (int i = 0; i < BIND_TRIES; i++) {
+        rc = httpd_open(&app->httpd, app->loop, &http, routes_handle, app->routes, &app->log, e);
+        if (rc != -EADDRINUSE || http.port == 0)
+            break;
+        (void)nanosleep(&pause, NULL);
+    }
+    return rc;
+}
+
+static int load_token(struct app *app, struct err *e)
+{
+    const struct config *c = app->config;
+
+    if (c->api_token[0] != '\0')
+        return str_copy(app->token, sizeof app->token, str_of(c->api_token))
+                   ? 0 : err_set(e, ERR_INVALID, "channels.voice.api.token is longer than 127 bytes");
+    return token_load(c->state_dir, app->token, sizeof app->token, e);
+}
+
+static void write_ready(struct app *app, struct buf *b)
+{
+    const struct config *c = app->config;
+    bool v6 = strchr(c->webhook.bind, ':') != NULL;
+    char url[120];
+
+    (void)snprintf(url, sizeof url, "%s://%s%.64s%s:%d", c->webhook.tls_cert[0] ? "https" : "http",
+                   v6 ? "[" : "", c->webhook.bind, v6 ? "]" : "", httpd_port(app->httpd));
+    jw_kstrc(b, "url", url);
+    jw_kint(b, "port", httpd_port(app->httpd));
+    jw_kstrc(b, "version", MANIFEST_VERSION);
+    jw_kint(b, "pid", getpid());
+    jw_kstrc(b, "state_dir", c->state_dir);
+    jw_kstrc(b, "tls_library", tls_library());
+}
+
+static void announce(struct app *app, struct buf *ready)
+{
+    struct buf b;
+
+    jw_open(ready, '{');
+    write_ready(app, ready);
+    jw_close(ready, '}');
+    notice_begin(&b, OC_EV_READY, STR(""));
+    write_ready(app, &b);
+    notice_send(app, &b, OC_EV_READY, STR(""));
+}
+
+int app_start(struct app *app, struct buf *ready, struct err *e)
+{
+    int rc;
+
+    app->phase = APP_STARTING;
+    app->started_wall_ms = clock_wall_ms();
+    rc = open_store(app, e);
+    if (rc == 0)
+        rc = load_token(app, e);
+    if (rc == 0)
+        rc = open_api(app, e);
+    if (rc == 0)
+        rc = runs_open(&app->runs, app, e);
+    if (rc == 0)
+        rc = pins_open(&app->pins, app);
+    if (rc == 0)
+        rc = calls_open(&app->calls, app);
+    if (rc == 0)
+        rc = routes_open(&app->routes, app);
+    if (rc == 0)
+        rc = timer_open(&app->keeper, app->loop, keep, app);
+    if (rc == 0)
+        rc = open_httpd(app, e);
+    if (rc < 0) {
+        if (e->text[0] == '\0')
+            (void)err_set(e, rc, "the plugin does not start: %s", err_name(rc));
+        log_error(&app->log, "start failed: %s", e->text);
+        app_stop(app, OC_STOP_LEAVE_CALLS, 0);
+        return rc;
+    }
+    app->phase = APP_RUNNING;
+    announce(app, ready);
+    calls_adopt(app->calls);
+    timer_set(app->keeper, loop_now_ms(app->loop) + ADOPT_EVERY_MS);
+    (void)rt_models(app->api, on_models, app);
+    return 0;
+}
+
+/* ---- Stop ---- */
+
+static void all_closed(struct app *app)
+{
+    routes_close(app->routes);
+    calls_close(app->calls);
+    timer_close(app->keeper);
+    timer_close(app->grace);
+    app->routes = NULL;
+    app->calls = NULL;
+    app->keeper = app->grace = NULL;
+    app->phase = APP_STOPPED;
+    loop_stop(app->loop);
+}
+
+static void on_part_closed(void *arg)
+{
+    struct app *app = arg;
+
+    if (--app->closing == 0)
+        all_closed(app);
+}
+
+/* Calls are gone or left: what is owed is flushed, then everything closes. */
+static void close_parts(struct app *app)
+{
+    struct runs *runs = app->runs;
+
+    if (app->calls != NULL)
+        calls_leave(app->calls);
+    pins_close(app->pins);
+    app->pins = NULL;
+    /* Answers of claims and queries that were under way leave through the server, which is open yet. */
+    if (app->store != NULL)
+        store_close(app->store, FLUSH_MS);
+    app->store = NULL;
+    app->closing = 1;
+    if (runs != NULL) {
+        app->runs = NULL;
+        app->closing++;
+        runs_close(runs, on_part_closed, app);
+    }
+    if (app->httpd != NULL) {
+        app->closing++;
+        httpd_close(app->httpd, 300, on_part_closed, app);
+    }
+    if (app->api != NULL) {
+        app->closing++;
+        rt_api_close(app->api, on_part_closed, app);
+    }
+    on_part_closed(app);
+}
+
+static void on_grace(void *arg)
+{
+    struct app *app = arg;
+
+    if (calls_count(app->calls) > 0 && loop_now_ms(app->loop) < app->stop_by_ms)
+        timer_set(app->grace, loop_now_ms(app->loop) + STOP_POLL_MS);
+    else
+        close_parts(app);
+}
+
+void app_stop(struct app *app, int how, uint32_t grace_ms)
+{
+    if (app->phase == APP_STOPPING || app->phase == APP_STOPPED)
+        return;
+    app->phase = APP_STOPPING;
+    if (app->routes != NULL)
+        routes_drain(app->routes);
+    if (app->httpd != NULL)
+        httpd_drain(app->httpd);
+    app->stop_by_ms = loop_now_ms(app->loop) + grace_ms;
+    if (how != OC_STOP_END_CALLS || app->calls == NULL || calls_count(app->calls) == 0 ||
+        timer_open(&app->grace, app->loop, on_grace, app) < 0) {
+        close_parts(app);
+        return;
+    }
+    (void)calls_end(app->calls, STR(""), CALL_REASON_SHUTDOWN, STR(""));
+    timer_set(app->grace, loop_now_ms(app->loop) + STOP_POLL_MS);
+}
+
+/* ---- Status ---- */
+
+static const char *status_word(struct app *app, const struct store_health *h)
+{
+    return app->phase != APP_RUNNING            ? "stopping"
+           : app->degraded || h->failing        ? "degraded" : "ok";
+}
+
+static void write_database(struct buf *out, const struct store_health *h)
+{
+    jw_key(out, "database");
+    jw_open(out, '{');
+    jw_kbool(out, "failing", h->failing);
+    jw_kstrc(out, "last_failure", h->text[0] ? h->text : NULL);
+    jw_kstrc(out, "set_aside", h->set_aside ? h->aside_path : NULL);
+    jw_kint(out, "schema", h->schema_version);
+    jw_kint(out, "queued", h->queued);
+    jw_kint(out, "commits", (int64_t)h->commits);
+    jw_kint(out, "operations", (int64_t)h->operations);
+    jw_close(out, '}');
+}
+
+static void write_http(struct buf *out, const struct httpd *httpd)
+{
+    struct httpd_stats s;
+
+    httpd_stats_read(httpd, &s);
+    jw_key(out, "http");
+    jw_open(out, '{');
+    jw_kint(out, "connections", s.conns);
+    jw_kint(out, "requests", (int64_t)s.requests);
+    jw_kint(out, "refused_connections", (int64_t)s.refused_conns);
+    jw_kint(out, "bad_requests", (int64_t)s.bad_requests);
+    jw_kint(out, "timeouts", (int64_t)s.timeouts);
+    jw_close(out, '}');
+}
+
+void app_status(struct app *app, bool open, struct buf *out)
+{
+    struct store_health h = {0};
+
+    if (app->store != NULL)
+        store_health_read(app->store, &h);
+    jw_open(out, '{');
+    jw_kstrc(out, "status", status_word(app, &h));
+    if (!open && app->phase == APP_RUNNING) {
+        write_ready(app, out);
+        jw_kint(out, "uptime_ms", (int64_t)(clock_wall_ms() - app->started_wall_ms));
+        jw_kint(out, "live", calls_live(app->calls));
+        jw_kint(out, "calls", calls_count(app->calls));
+        jw_kint(out, "held_by_others", calls_held_by_others(app->calls));
+        jw_kint(out, "max_concurrent", app->config->call.max_concurrent);
+        jw_kstrc(out, "model", app->config->openai.model);
+        jw_kstrc(out, "agent", runs_available(app->runs) ? "available" : "none configured");
+        write_database(out, &h);
+        write_http(out, app->httpd);
+    }
+    jw_close(out, '}');
+}

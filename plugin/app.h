@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PLUGIN_APP_H
+#define PLUGIN_APP_H
+/*
+ * One instance of the plugin: its parts and the order in which they start and stop. Made by entry.c.
+ * The parts belong to the loop thread from app_start() on; `config` and `log` are immutable.
+ */
+#include "plugin/base/buf.h"
+#include "plugin/base/err.h"
+#include "plugin/base/log.h"
+#include "plugin/config.h"
+#include "plugin/host.h"
+#include "sessions/caller.h"
+
+struct runs;
+struct calls;
+struct httpd;
+struct pins;
+struct loop;
+struct routes;
+struct rt_api;
+struct sig_keys;
+struct store;
+struct timer;
+struct wake;
+
+enum app_phase { APP_CREATED, APP_STARTING, APP_RUNNING, APP_STOPPING, APP_STOPPED };
+
+struct app {
+    struct host *host;
+    struct log log;
+    struct config *config;
+    struct caller_policy *policy; /* replaced whole by app_set_policy() */
+    struct sig_keys *keys;        /* NULL when signatures are not verified */
+    char token[128];              /* bearer token of the API */
+    enum app_phase phase;         /* loop thread; entry.c keeps a copy of its own for other threads */
+    uint64_t started_wall_ms;
+
+    struct loop *loop;
+    struct store *store;
+    struct rt_api *api;
+    struct httpd *httpd;
+    struct routes *routes;
+    struct runs *runs;
+    struct calls *calls;
+    struct pins *pins;
+    struct timer *keeper; /* expiry, and adoption while another instance holds calls */
+    uint64_t expire_at_ms;
+    struct wake *wake;    /* from the store's thread to the loop */
+    bool degraded;        /* the database was set aside */
+
+    /* stopping */
+    unsigned closing;     /* parts whose close callback is awaited */
+    struct timer *grace;
+    uint64_t stop_by_ms;
+};
+
+/* Checks config and policy. faults gets the lines of ERR_CONFIG. Any thread; starts nothing. */
+int app_open(struct app **out, const struct oc_host *host, struct str create_json, struct buf *faults,
+             struct err *e);
+/*
+ * Starts all parts, on the loop thread. On failure everything that was started is closed again (the loop
+ * ends by itself). On success writes the `ready` object into ready.
+ */
+int app_start(struct app *app, struct buf *ready, struct err *e);
+/* Begins to stop, as enum oc_stop_how says; the loop ends by itself when all is closed. Loop thread. */
+void app_stop(struct app *app, int how, uint32_t grace_ms);
+/* Frees what app_open() made; the loop is over and joined. */
+void app_close(struct app *app);
+/* OC_CMD_POLICY_SET. ERR_INVALID. */
+int app_set_policy(struct app *app, struct str json, struct err *e);
+/* Writes the status object. `open`: what a stranger may see. */
+void app_status(struct app *app, bool open, struct buf *out);
+
+#endif

@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of calls, and events on their way into the machines. Effects are in calls_fx.c. */
+#include "plugin/calls.h"
+
+#include "abi/openclaw_voice.h"
+#include "memory/journal.h"
+#include "plugin/base/clock.h"
+#include "plugin/base/json.h"
+#include "plugin/base/mem.h"
+#include "plugin/calls_int.h"
+#include "plugin/notice.h"
+#include "plugin/prompt.h"
+#include "plugin/runs.h"
+
+#include <string.h>
+
+#define FIRST_BUCKETS 256u
+#define REFUSING_MAX 1000u /* rejects under way; a flood of strangers must not use up memory */
+
+/* ---- The table ---- */
+
+static struct live **slot(struct calls *cs, struct str id)
+{
+    struct live **at = &cs->buckets[id_hash(id, 0) & (cs->n_buckets - 1)];
+
+    while (*at != NULL && !str_eqc(id, (*at)->id))
+        at = &(*at)->next;
+    return at;
+}
+
+struct live *live_find(struct calls *cs, struct str id)
+{
+    return *slot(cs, id);
+}
+
+static void grow(struct calls *cs)
+{
+    unsigned n = cs->n_buckets * 2;
+    struct live **buckets = mem_zalloc(n * sizeof(struct live *)), **old = cs->buckets;
+
+    if (buckets == NULL)
+        return; /* longer chains still work */
+    for (unsigned i = 0; i < cs->n_buckets; i++) {
+        while (old[i] != NULL) {
+            struct live *lc = old[i];
+            struct live **at = &buckets[id_hash(str_of(lc->id), 0) & (n - 1)];
+
+            old[i] = lc->next;
+            lc->next = *at;
+            *at = lc;
+        }
+    }
+    mem_free(old);
+    cs->buckets = buckets;
+    cs->n_buckets = n;
+}
+
+static void on_timer(void *arg)
+{
+    struct live *lc = arg;
+    struct call_event ev = {.kind = CALL_EV_TIMER};
+
+    lc->timer_at = 0;
+    live_feed(lc, &ev);
+}
+
+static struct live *live_new(struct calls *cs, struct str id, struct str openai_call_id)
+{
+    struct live *lc = MEM_NEW(struct live), **at;
+
+    if (lc == NULL)
+        return NULL;
+    lc->owner = cs;
+    lc->openai_call_id = str_dup(openai_call_id);
+    if (lc->openai_call_id == NULL || !str_copy(lc->id, sizeof lc->id, id) ||
+        timer_open(&lc->timer, cs->app->loop, on_timer, lc) < 0) {
+        mem_free(lc->openai_call_id);
+        mem_free(lc);
+        return NULL;
+    }
+    if (cs->n >= cs->n_buckets)
+        grow(cs);
+    at = slot(cs, id);
+    lc->next = *at;
+    *at = lc;
+    cs->n++;
+    return lc;
+}
+
+void live_free(struct live *lc)
+{
+    struct calls *cs = lc->owner;
+    struct live **at = slot(cs, str_of(lc->id));
+
+    if (*at == lc) {
+        *at = lc->next;
+        cs->n--;
+    }
+    if (lc->refused)
+        cs->n_refusing--;
+    live_detach(lc);
+    rt_rest_cancel(lc->rest);
+    timer_close(lc->timer);
+    call_free(&lc->call);
+    agent_free(lc->agent);
+    mem_free(lc->custom_tools);
+    mem_free(lc->session_key);
+    mem_free(lc->openai_call_id);
+    mem_free(lc);
+}
+
+/* ---- Stepping ---- */
+
+struct call_now live_now(const struct calls *cs)
+{
+    return (struct call_now){loop_now_ms(cs->app->loop), clock_wall_ms()};
+}
+
+static void rearm(struct live *lc)
+{
+    uint64_t at = call_deadline_ms(&lc->call);
+
+    if (at == lc->timer_at)
+        return;
+    lc->timer_at = at;
+    if (at != 0)
+        timer_set(lc->timer, at);
+    else
+        timer_stop(lc->timer);
+}
+
+/* Carries out what the step left in cs->fx, and the step of a failure among them. */
+static void settle(struct live *lc)
+{
+    struct calls *cs = lc->owner;
+
+    while (!live_effects(lc)) {
+        struct call_event failure;
+
+        if (!lc->has_failure) {
+            rearm(lc);
+            return;
+        }
+        failure = lc->failure;
+        lc->has_failure = false;
+        call_step(&lc->call, &failure, live_now(cs), &cs->fx);
+    }
+    live_free(lc);
+}
+
+void live_feed(struct live *lc, const struct call_event *ev)
+{
+    struct calls *cs = lc->owner;
+
+    call_step(&lc->call, ev, live_now(cs), &cs->fx);
+    settle(lc);
+}
+
+/* ---- What a level opens ---- */
+
+enum call_tools live_tools(const struct live *lc)
+{
+    const struct config *c = lc->owner->app->config;
+    enum config_tools t = lc->level == CALLER_PROVEN  ? c->security.tools_proven
+                          : lc->level == CALLER_KNOWN ? c->security.tools_known
+                                                      : c->security.tools_unknown;
+
+    /* Without the gateway around us there is no read-only set: its token opens everything. */
+    if (t == CONFIG_TOOLS_SAFE && !host_serves(lc->owner->app->host))
+        return CALL_TOOLS_NONE;
+    return t == CONFIG_TOOLS_FULL ? CALL_TOOLS_FULL
+           : t == CONFIG_TOOLS_SAFE ? CALL_TOOLS_SAFE : CALL_TOOLS_NONE;
+}
+
+bool live_ask_available(const struct live *lc)
+{
+    return live_tools(lc) != CALL_TOOLS_NONE && runs_available(lc->owner->app->runs);
+}
+
+bool live_pin_available(const struct live *lc)
+{
+    return lc->owner->app->config->security.pin_hash[0] != '\0' && lc->level != CALLER_PROVEN;
+}
+
+static int settings(struct live *lc, struct call_settings *set)
+{
+    const struct config *c = lc->owner->app->config;
+
+    *set = (struct call_settings){
+        .filler_after_ms = c->call.filler_after_ms,
+        .progress_every_ms = c->call.progress_every_ms,
+        .tool_timeout_ms = c->call.tool_timeout_ms,
+        .max_duration_ms = (uint64_t)c->call.max_duration_min * 60000u,
+        .silence_ms = c->call.auto_end_on_silence ? (uint64_t)c->call.silence_timeout_s * 1000u : 0,
+        .tools = live_ask_available(lc) ? live_tools(lc) : CALL_TOOLS_NONE,
+        .ask_available = live_ask_available(lc),
+        .pin_available = live_pin_available(lc),
+    };
+    if (lc->agent->n_tools == 0)
+        return 0;
+    lc->custom_tools = mem_zalloc(lc->agent->n_tools * sizeof(char *));
+    if (lc->custom_tools == NULL)
+        return ERR_NOMEM;
+    for (unsigned i = 0; i < lc->agent->n_tools; i++)
+        lc->custom_tools[i] = lc->agent->tools[i].name;
+    set->custom_tools = lc->custom_tools;
+    set->n_custom_tools = lc->agent->n_tools;
+    return 0;
+}
+
+/* Reads the personality and starts the machine, not yet the call. */
+static int prepare(struct live *lc)
+{
+    struct app *app = lc->owner->app;
+    struct call_settings set;
+    struct err e = {0};
+    int rc = agent_read(&lc->agent, app->config, &e);
+
+    if (rc < 0 && rc != ERR_NOMEM) {
+        /* A call is worth more than its personality: it goes on with the configured words. */
+        struct config nameless = *app->config;
+
+        log_error(&app->log, "agent file: %s", e.text);
+        nameless.agent_file = "";
+        rc = agent_read(&lc->agent, &nameless, NULL);
+    }
+    if (rc == 0)
+        rc = settings(lc, &set);
+    if (rc == 0)
+        call_init(&lc->call, &set);
+    return rc;
+}
+
+/* ---- Beginning ---- */
+
+static void notify_incoming(struct calls *cs, const struct calls_incoming *in)
+{
+    struct buf b;
+
+    notice_begin(&b, OC_EV_INCOMING, str_of(in->id.text));
+    jw_kstr(&b, "openai_call_id", in->openai_call_id);
+    jw_kstrc(&b, "from", in->from.number);
+    jw_kstrc(&b, "level", caller_level_name(in->verdict.level));
+    jw_kstrc(&b, "direction", "inbound");
+    notice_send(cs->app, &b, OC_EV_INCOMING, str_of(in->id.text));
+    if (cs->app->config->logging.call_events)
+        log_info(&cs->app->log, "%s from %s (%s): %s", in->id.text,
+                 log_number(&cs->app->log, str_of(in->from.number)).text,
+                 caller_level_name(in->verdict.level),
+                 !in->verdict.accept ? in->verdict.reason : in->busy ? "too many calls at once" : "taken");
+}
+
+void calls_begin(struct calls *cs, const struct calls_incoming *in)
+{
+    struct live *lc = NULL;
+    bool taken = in->verdict.accept && !in->busy;
+
+    if (cs->leaving)
+        return; /* the row is durable: the next instance begins it */
+    /* A refusal over the bound stays a row and is carried out by nobody: the provider ends it. */
+    if (taken || cs->n_refusing < REFUSING_MAX)
+        lc = live_new(cs, str_of(in->id.text), in->openai_call_id);
+    notify_incoming(cs, in);
+    if (lc == NULL) {
+        log_error(&cs->app->log, "%s: no memory, it is left to the provider", in->id.text);
+        return;
+    }
+    (void)str_copy(lc->from, sizeof lc->from, str_of(in->from.number));
+    lc->level = in->verdict.level;
+    lc->received_wall_ms = in->received_wall_ms;
+    lc->received_mono_ms = in->received_mono_ms;
+    if (prepare(lc) < 0) {
+        log_error(&cs->app->log, "%s: no memory, it is left to the provider", in->id.text);
+        live_free(lc);
+        return;
+    }
+    if (taken) {
+        call_begin(&lc->call, live_now(cs), &cs->fx);
+    } else {
+        cs->n_refusing++;
+        lc->refused = true;
+        call_begin_refusal(&lc->call,
+                           in->verdict.accept ? CALL_REASON_REFUSED_BUSY : CALL_REASON_REFUSED_POLICY,
+                           in->verdict.accept ? 486 : in->verdict.sip_status,
+                           in->verdict.accept ? STR("too many calls at once") : str_of(in->verdict.reason),
+                           live_now(cs), &cs->fx);
+    }
+    (void)journal_hop(cs->app->store, str_of(lc->id), in->received_wall_ms, STR("webhook"),
+                      STR("received, verified and recorded"));
+    if (taken && lc->call.set.ask_available)
+        runs_prepare(cs->app->runs, str_of(lc->id), str_of(lc->from),
+                     str_of(caller_level_name(lc->level)));
+    else if (in->verdict.may_pair)
+        runs_pairing(cs->app->runs, str_of(in->from.number));
+    settle(lc);
+}
+
+/* ---- Adopting ---- */
+
+static enum caller_level level_of(struct str name)
+{
+    for (int i = CALLER_PROVEN; i > CALLER_UNKNOWN; i--)
+        if (str_eqc(name, caller_level_name((enum caller_level)i)))
+            return (enum caller_level)i;
+    return CALLER_UNKNOWN;
+}
+
+static uint64_t age(uint64_t now, uint64_t then)
+{
+    return then != 0 && now > then ? now - then : 0;
+}
+
+static void adopt(struct calls *cs, const struct journal_found *f)
+{
+    struct call_restore_tool tools[CALL_TOOLS_PENDING];
+    uint64_t wall = clock_wall_ms();
+    struct call_restored r = {
+        .state = f->row.state, .reason = f->row.reason, .detail = f->row.detail,
+        .sip_status = (int)f->row.sip_status, .age_ms = age(wall, f->row.received_at),
+        .live_age_ms = age(wall, f->row.live_at), .turns = f->n_turns,
+        .spoke = f->n_assistant_turns > 0, .tools = tools};
+    struct live *lc;
+
+    if (live_find(cs, f->row.id) != NULL)
+        return;
+    lc = live_new(cs, f->row.id, f->row.openai_call_id);
+    if (lc == NULL) {
+        log_error(&cs->app->log, "out of memory: %.*s waits for the next start", STR_ARG(f->row.id));
+        return;
+    }
+    (void)str_copy(lc->from, sizeof lc->from, f->row.from);
+    lc->level = level_of(f->row.level);
+    lc->session_key = f->row.session_key.n > 0 ? str_dup(f->row.session_key) : NULL;
+    lc->received_wall_ms = f->row.received_at;
+    lc->received_mono_ms = loop_now_ms(cs->app->loop);
+    if (prepare(lc) < 0) {
+        live_free(lc);
+        return;
+    }
+    for (unsigned i = 0; i < f->n_tools && r.n_tools < CALL_TOOLS_PENDING; i++)
+        tools[r.n_tools++] = (struct call_restore_tool){f->tools[i].tool_call, f->tools[i].name,
+                                                        f->tools[i].arguments, f->tools[i].state,
+                                                        f->tools[i].output};
+    transcript_restore(&lc->call.transcript, f->last_pos, f->last_items, f->last_items_pos,
+                       f->n_last_items);
+    call_restore(&lc->call, &r, live_now(cs), &cs->fx);
+    settle(lc);
+}
+
+static void on_adopted(void *arg, int rc, const struct journal_found *found, unsigned n,
+                       unsigned held_by_others)
+{
+    struct calls *cs = arg;
+
+    cs->adopting = false;
+    if (rc < 0) {
+        log_error(&cs->app->log, "the calls of an earlier run could not be read: %s", err_name(rc));
+        return;
+    }
+    cs->held_by_others = held_by_others;
+    if (cs->leaving)
+        return;
+    if (n > 0)
+        log_info(&cs->app->log, "taking over %u call%s of an earlier run", n, n == 1 ? "" : "s");
+    for (unsigned i = 0; i < n; i++)
+        adopt(cs, &found[i]);
+}
+
+void calls_adopt(struct calls *cs)
+{
+    if (cs->adopting || cs->leaving)
+        return;
+    cs->adopting = true;
+    if (journal_adopt(cs->app->store, on_adopted, cs) < 0)
+        cs->adopting = false;
+}
+
+unsigned calls_held_by_others(const struct calls *cs)
+{
+    return cs->held_by_others;
+}
+
+/* ---- For the rest of the app ---- */
+
+int calls_open(struct calls **out, struct app *app)
+{
+    struct calls *cs = MEM_NEW(struct calls);
+
+    if (cs == NULL)
+        return ERR_NOMEM;
+    cs->app = app;
+    cs->n_buckets = FIRST_BUCKETS;
+    cs->buckets = mem_zalloc(FIRST_BUCKETS * sizeof(struct live *));
+    if (cs->buckets == NULL) {
+        mem_free(cs);
+        return ERR_NOMEM;
+    }
+    *out = cs;
+    return 0;
+}
+
+void calls_close(struct calls *cs)
+{
+    if (cs == NULL)
+        return;
+    cs->leaving = true;
+    for (unsigned i = 0; i < cs->n_buckets; i++)
+        while (cs->buckets[i] != NULL)
+            live_free(cs->buckets[i]);
+    mem_free(cs->buckets);
+    mem_free(cs);
+}
+
+unsigned calls_live(const struct calls *cs)
+{
+    return cs->n - cs->n_refusing;
+}
+
+unsigned calls_count(const struct calls *cs)
+{
+    return cs->n;
+}
+
+int calls_end(struct calls *cs, struct str id, enum call_reason reason, struct str detail)
+{
+    struct call_event ev = {.kind = CALL_EV_END};
+    int rc = id.n > 0 ? ERR_NOT_FOUND : 0;
+
+    ev.u.end.reason = call_reason_name(reason);
+    ev.u.end.detail = detail;
+    for (unsigned i = 0; i < cs->n_buckets; i++) {
+        struct live *lc = cs->buckets[i];
+
+        while (lc != NULL) {
+            struct live *next = lc->next; /* feeding frees at most the call that is fed */
+
+            if (id.n == 0 || str_eqc(id, lc->id) || str_eqc(id, lc->openai_call_id)) {
+                rc = 0;
+                live_feed(lc, &ev);
+            }
+            lc = next;
+        }
+    }
+    return rc;
+}
+
+void calls_leave(struct calls *cs)
+{
+    cs->leaving = true;
+    for (unsigned i = 0; i < cs->n_buckets; i++)
+        while (cs->buckets[i] != NULL)
+            live_free(cs->buckets[i]);
+}
+
+/* ---- From the agent's runs ---- */
+
+void calls_tool_done(struct calls *cs, struct str call, struct str tool_call, int rc, struct str text)
+{
+    struct call_event ev = {.kind = CALL_EV_TOOL_DONE, .u.tool = {tool_call, rc, text}};
+    struct live *lc = cs ? live_find(cs, call) : NULL;
+
+    if (lc != NULL)
+        live_feed(lc, &ev);
+}
+
+bool calls_tool_acting(struct calls *cs, struct str call, struct str tool_call)
+{
+    struct call_event ev = {.kind = CALL_EV_TOOL_ACTING, .u.tool = {tool_call, 0, STR("")}};
+    struct live *lc = cs ? live_find(cs, call) : NULL;
+
+    if (lc == NULL)
+        return false;
+    live_feed(lc, &ev);
+    return true;
+}
+
+void calls_proven(struct calls *cs, struct str call)
+{
+    struct live *lc = cs ? live_find(cs, call) : NULL;
+    struct journal_call row = {.id = call, .level = str_of(caller_level_name(CALLER_PROVEN))};
+    struct prompt_input in;
+    struct buf b;
+
+    if (lc == NULL || lc->level == CALLER_PROVEN)
+        return;
+    lc->level = CALLER_PROVEN;
+    lc->call.set.tools = live_ask_available(lc) ? live_tools(lc) : CALL_TOOLS_NONE;
+    lc->call.set.ask_available = live_ask_available(lc);
+    (void)journal_save(cs->app->store, &row, JOURNAL_SET_LEVEL, NULL, NULL);
+    (void)journal_hop(cs->app->store, call, clock_wall_ms(), STR("proven"), STR("by PIN"));
+    log_info(&cs->app->log, "%s: the caller gave the PIN", lc->id);
+    in = (struct prompt_input){.config = cs->app->config, .agent = lc->agent, .from = str_of(lc->from),
+                               .level = lc->level, .ask_available = live_ask_available(lc),
+                               .pin_available = false};
+    buf_init(&b, 1u << 20);
+    if (lc->side != NULL && prompt_tools_update(&b, &in) == 0)
+        (void)rt_sideband_send(lc->side, buf_str(&b));
+    buf_free(&b);
+}
+
+void calls_session_key(struct calls *cs, struct str call, struct str key)
+{
+    struct live *lc = cs ? live_find(cs, call) : NULL;
+    struct journal_call row = {.id = call, .session_key = key};
+    char *copy;
+
+    if (lc == NULL || key.n == 0 || key.n > 512 || (copy = str_dup(key)) == NULL)
+        return;
+    mem_free(lc->session_key);
+    lc->session_key = copy;
+    (void)journal_save(cs->app->store, &row, JOURNAL_SET_SESSION, NULL, NULL);
+}

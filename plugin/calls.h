@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PLUGIN_CALLS_H
+#define PLUGIN_CALLS_H
+/*
+ * All calls of an instance that are not over: feeds events into their machines (plugin/call) and
+ * carries the effects out through realtime, memory, agent and host. Loop thread.
+ */
+#include "plugin/base/id.h"
+#include "plugin/base/phone.h"
+#include "plugin/call/call.h"
+#include "sessions/caller.h"
+
+struct app;
+struct calls;
+
+/* What is known of a call when its claim is durable. Text is borrowed. */
+struct calls_incoming {
+    struct id id;
+    struct str openai_call_id, sip_call_id;
+    struct phone from;
+    struct caller_verdict verdict;
+    uint64_t received_wall_ms, received_mono_ms;
+    bool busy; /* over max_concurrent when it came */
+};
+
+int calls_open(struct calls **out, struct app *app);
+void calls_close(struct calls *cs); /* all calls were left or are over */
+/* Calls that are not over and not being refused, for max_concurrent. */
+unsigned calls_live(const struct calls *cs);
+unsigned calls_count(const struct calls *cs);
+/* A claim of ours is durable: accepts or refuses it. */
+void calls_begin(struct calls *cs, const struct calls_incoming *in);
+/* Takes over what earlier instances left. */
+void calls_adopt(struct calls *cs);
+/* How many calls living instances drive, as the last adoption found; and how many it re-attaches. */
+unsigned calls_held_by_others(const struct calls *cs);
+/* CALL_EV_END to one call by our id or OpenAI's, or to all (id empty). ERR_NOT_FOUND. */
+int calls_end(struct calls *cs, struct str id, enum call_reason reason, struct str detail);
+/* Detaches from all calls, which live on at the provider. */
+void calls_leave(struct calls *cs);
+
+/* ---- From the agent's runs (runs.h); unknown calls are ignored ---- */
+void calls_tool_done(struct calls *cs, struct str call, struct str tool_call, int rc, struct str text);
+/* false: the call is gone, so the run must not act. */
+bool calls_tool_acting(struct calls *cs, struct str call, struct str tool_call);
+/* The caller proved who they are: tools of that level open. */
+void calls_proven(struct calls *cs, struct str call);
+void calls_session_key(struct calls *cs, struct str call, struct str key);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PLUGIN_CALLS_INT_H
+#define PLUGIN_CALLS_INT_H
+/* What calls.c (the table, events in) and calls_fx.c (effects out) share, and nobody else includes. */
+#include "plugin/app.h"
+#include "plugin/calls.h"
+#include "plugin/config.h"
+#include "plugin/net/loop.h"
+#include "plugin/realtime/rt_rest.h"
+#include "plugin/realtime/rt_sideband.h"
+
+struct live { /* one call; owner: the table */
+    struct live *next;        /* in its bucket */
+    struct calls *owner;
+    struct call call;
+    char id[ID_BYTES];
+    char *openai_call_id;
+    char from[PHONE_BYTES];
+    enum caller_level level;
+    char *session_key;        /* NULL: the host has not said */
+    struct agent *agent;      /* the personality of this call, frozen */
+    const char **custom_tools;
+    struct rt_rest *rest;     /* accept, reject or hang-up under way */
+    struct rt_sideband *side;
+    struct live *next_attach; /* in the line of those that wait to attach */
+    bool attach_waiting, attaching; /* in line; counted among those that connect */
+    struct timer *timer;
+    uint64_t timer_at;
+    uint64_t received_wall_ms, received_mono_ms;
+    bool refused;             /* counted in n_refusing */
+    bool has_failure;         /* `failure` is to be fed when the effects are carried out */
+    struct call_event failure;
+};
+
+#define CALLS_ATTACH_MAX 256u /* handshakes at one time, so that a restart with many calls stays answering */
+
+struct calls {
+    struct app *app;
+    struct live **buckets;
+    unsigned n_buckets, n, n_refusing;
+    unsigned attaching;
+    struct live *attach_first, *attach_last;
+    unsigned held_by_others;
+    bool adopting, feeding, leaving;
+    struct call_effects fx;
+};
+
+/* ---- calls.c ---- */
+struct live *live_find(struct calls *cs, struct str id);
+/* Steps the machine and carries the effects out. The call may be gone afterwards. */
+void live_feed(struct live *lc, const struct call_event *ev);
+void live_free(struct live *lc); /* takes it out of the table */
+struct call_now live_now(const struct calls *cs);
+/* What the model may use at the call's present level. */
+enum call_tools live_tools(const struct live *lc);
+bool live_ask_available(const struct live *lc);
+bool live_pin_available(const struct live *lc);
+
+/* ---- calls_fx.c ---- */
+/* Carries out cs->fx for lc. true: the call is over and must be freed. */
+bool live_effects(struct live *lc);
+/* The sideband is open or gone: the next in line may connect. */
+void live_attach_done(struct live *lc);
+void live_detach(struct live *lc);
+
+#endif

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+#include "plugin/prompt.h"
+
+#include "plugin/base/json.h"
+#include "plugin/base/mem.h"
+#include "plugin/realtime/rt_session.h"
+
+#define PROMPT_BYTES (256u * 1024u)
+#define TOOLS_MAX 64u
+
+static const char default_words[] =
+    "You are the voice of the user's personal assistant, OpenClaw, on a telephone call. Be warm, natural "
+    "and brief: one or two spoken sentences at a time, no lists, no markdown, no links read aloud. "
+    "Speak the language the caller speaks.";
+static const char ask_description[] =
+    "Asks the full OpenClaw agent, which has the user's memory, files, calendar, messages and tools. Use it "
+    "for everything that needs facts about the user, current information or something to be done. "
+    "Before you call it, always say in a few words that you are checking.";
+static const char ask_parameters[] =
+    "{\"type\":\"object\",\"properties\":{\"request\":{\"type\":\"string\",\"description\":\"What the "
+    "caller wants, in full sentences with every detail needed to do it\"}},\"required\":[\"request\"]}";
+static const char end_description[] =
+    "Hangs up. Use it when the conversation is over or the caller says goodbye. Say goodbye in the same "
+    "response, before you call it.";
+static const char no_parameters[] = "{\"type\":\"object\",\"properties\":{}}";
+static const char pin_description[] =
+    "Verifies who the caller is by the PIN they say. Never repeat the PIN aloud.";
+static const char pin_parameters[] =
+    "{\"type\":\"object\",\"properties\":{\"pin\":{\"type\":\"string\",\"description\":\"The digits the "
+    "caller said\"}},\"required\":[\"pin\"]}";
+
+static void instructions(struct buf *b, const struct prompt_input *in)
+{
+    const struct config *c = in->config;
+    struct str words = str_of(in->agent->instructions);
+    struct str greeting = str_of(in->agent->greeting);
+
+    if (words.n == 0)
+        words = str_of(c->call.instructions);
+    if (greeting.n == 0)
+        greeting = str_of(c->call.greeting);
+    (void)buf_puts(b, words.n > 0 ? words : str_of(default_words));
+    if (in->agent->name[0] != '\0')
+        (void)buf_printf(b, "\n\nYour name is %s.", in->agent->name);
+    (void)buf_puts(b, STR("\n\n# The call\nYou speak first. "));
+    if (greeting.n > 0)
+        (void)buf_printf(b, "Open the call with exactly these words: \"%.*s\"\n", STR_ARG(greeting));
+    else
+        (void)buf_puts(b, STR("Greet the caller in one short sentence and ask how you can help.\n"));
+    if (in->from.n > 0)
+        (void)buf_printf(b, "The caller's number is shown as %.*s. A number can be forged: it is a hint, not "
+                            "proof of who is calling.\n", STR_ARG(in->from));
+    else
+        (void)buf_puts(b, STR("The caller's number is withheld.\n"));
+    if (in->level == CALLER_UNKNOWN)
+        (void)buf_puts(b, STR("The caller is not known to the user. Tell nothing about the user, promise "
+                              "nothing in their name, and offer to take a message.\n"));
+    if (in->ask_available)
+        (void)buf_puts(b, STR("For anything you do not know for certain, call ask_openclaw. Always say a few "
+                              "words such as \"Let me check that\" before you call it; while it works you may be "
+                              "told to say that you are still working on it. Never invent its result. If it "
+                              "says something is not finished, say so honestly.\n"));
+    if (in->pin_available)
+        (void)buf_puts(b, STR("If the caller asks for something that needs proof of identity, ask for the PIN and "
+                              "call verify_identity. Never say the PIN aloud.\n"));
+    (void)buf_puts(b, STR("When the conversation is over, say goodbye and call end_call in the same response.\n"));
+}
+
+static unsigned tools(struct rt_session_tool *out, const struct prompt_input *in)
+{
+    unsigned n = 0;
+
+    if (in->ask_available)
+        out[n++] = (struct rt_session_tool){STR("ask_openclaw"), str_of(ask_description),
+                                            str_of(ask_parameters)};
+    out[n++] = (struct rt_session_tool){STR("end_call"), str_of(end_description), str_of(no_parameters)};
+    if (in->pin_available)
+        out[n++] = (struct rt_session_tool){STR("verify_identity"), str_of(pin_description),
+                                            str_of(pin_parameters)};
+    for (unsigned i = 0; in->ask_available && i < in->agent->n_tools && n < TOOLS_MAX; i++) {
+        const struct agent_tool *t = &in->agent->tools[i];
+
+        out[n++] = (struct rt_session_tool){str_of(t->name), str_of(t->description),
+                                            str_of(t->parameters_json)};
+    }
+    return n;
+}
+
+int prompt_session(struct buf *out, const struct prompt_input *in)
+{
+    const struct config *c = in->config;
+    struct rt_session_tool list[TOOLS_MAX];
+    struct rt_session s = {
+        .model = str_of(in->agent->model[0] ? in->agent->model : c->openai.model),
+        .voice = str_of(in->agent->voice[0] ? in->agent->voice : c->openai.voice),
+        .transcription_model = str_of(c->openai.transcription_model),
+        .transcription_language = str_of(c->openai.transcription_language),
+        .turn_detection = str_of(c->openai.turn_detection),
+        .noise_reduction = str_of(c->openai.noise_reduction),
+        .reasoning_effort = str_of(c->openai.reasoning_effort),
+        .interrupt_response = c->call.interruption_enabled,
+        .tools = list,
+    };
+    struct buf words;
+    int rc;
+
+    buf_init(&words, PROMPT_BYTES);
+    instructions(&words, in);
+    s.instructions = buf_str(&words);
+    s.n_tools = tools(list, in);
+    rc = words.rc < 0 ? words.rc : rt_session_write(out, &s);
+    buf_free(&words);
+    return rc;
+}
+
+int prompt_tools_update(struct buf *out, const struct prompt_input *in)
+{
+    struct rt_session_tool list[TOOLS_MAX];
+    unsigned n = tools(list, in);
+    struct buf words;
+
+    buf_init(&words, PROMPT_BYTES);
+    instructions(&words, in);
+    buf_clear(out);
+    jw_open(out, '{');
+    jw_kstrc(out, "type", "session.update");
+    jw_key(out, "session");
+    jw_open(out, '{');
+    jw_kstrc(out, "type", "realtime");
+    jw_kstr(out, "instructions", buf_str(&words));
+    jw_key(out, "tools");
+    jw_open(out, '[');
+    for (unsigned i = 0; i < n; i++) {
+        jw_open(out, '{');
+        jw_kstrc(out, "type", "function");
+        jw_kstr(out, "name", list[i].name);
+        jw_kstr(out, "description", list[i].description);
+        jw_kraw(out, "parameters", list[i].parameters_json);
+        jw_close(out, '}');
+    }
+    jw_close(out, ']');
+    jw_close(out, '}');
+    jw_close(out, '}');
+    if (words.rc < 0)
+        out->rc = words.rc;
+    buf_free(&words);
+    return out->rc;
+}

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * POST /webhook: verify, decide, claim durably, answer, begin the call. Nothing here waits for the
+ * host: policy and lists are mirrored. What is not claimed within 2 s is answered 503 and comes again;
+ * if its claim gets through after all, the call is taken and the retry is a duplicate.
+ */
+#include "plugin/app.h"
+#include "plugin/base/clock.h"
+#include "plugin/base/mem.h"
+#include "plugin/calls.h"
+#include "plugin/net/httpd.h"
+#include "plugin/net/loop.h"
+#include "plugin/proto/sig.h"
+#include "plugin/realtime/rt_webhook.h"
+#include "plugin/routes.h"
+#include "plugin/runs.h"
+#include "memory/journal.h"
+
+#include <string.h>
+
+#define CLAIM_MS 2000u
+
+struct claim { /* a decision that is not durable yet; in a list by age */
+    struct claim *next, *prev;
+    struct webhooks *owner;
+    struct httpd_exchange *x; /* NULL once answered */
+    uint64_t answer_by_ms;
+    struct calls_incoming in;
+    char *openai_call_id, *sip_call_id; /* what in.* points to */
+};
+
+struct webhooks {
+    struct app *app;
+    struct claim *first, *last;
+    struct timer *timer; /* for the first of the list */
+    unsigned pending;
+    bool draining;
+};
+
+static void reply(struct httpd_exchange *x, int status, struct str body)
+{
+    httpd_reply(x, status, "application/json", body);
+}
+
+static void arm(struct webhooks *w)
+{
+    struct claim *c = w->first;
+
+    while (c != NULL && c->x == NULL)
+        c = c->next;
+    if (c != NULL)
+        timer_set(w->timer, c->answer_by_ms);
+    else
+        timer_stop(w->timer);
+}
+
+static void on_timer(void *arg)
+{
+    struct webhooks *w = arg;
+    uint64_t now = loop_now_ms(w->app->loop);
+
+    for (struct claim *c = w->first; c != NULL; c = c->next) {
+        if (c->x == NULL || c->answer_by_ms > now)
+            continue;
+        log_warn(&w->app->log, "webhook: the database did not take the claim in %u ms; answered 503 so "
+                 "that it comes again", CLAIM_MS);
+        (void)httpd_reply_header(c->x, "Retry-After", STR("1"));
+        reply(c->x, 503, STR("{\"error\":\"the call could not be recorded in time; try again\"}"));
+        c->x = NULL;
+    }
+    arm(w);
+}
+
+int webhooks_open(struct webhooks **out, struct app *app)
+{
+    struct webhooks *w = MEM_NEW(struct webhooks);
+    int rc;
+
+    if (w == NULL)
+        return ERR_NOMEM;
+    w->app = app;
+    rc = timer_open(&w->timer, app->loop, on_timer, w);
+    if (rc < 0) {
+        mem_free(w);
+        return rc;
+    }
+    *out = w;
+    return 0;
+}
+
+void webhooks_close(struct webhooks *w)
+{
+    if (w == NULL)
+        return;
+    timer_close(w->timer);
+    mem_free(w);
+}
+
+void webhooks_drain(struct webhooks *w)
+{
+    w->draining = true;
+}
+
+unsigned webhooks_pending(const struct webhooks *w)
+{
+    return w->pending;
+}
+
+static void claim_free(struct claim *c)
+{
+    struct webhooks *w = c->owner;
+
+    if (c->prev != NULL)
+        c->prev->next = c->next;
+    else if (w->first == c)
+        w->first = c->next;
+    if (c->next != NULL)
+        c->next->prev = c->prev;
+    else if (w->last == c)
+        w->last = c->prev;
+    mem_free(c->openai_call_id);
+    mem_free(c->sip_call_id);
+    mem_free(c);
+}
+
+/* The call begins before the answer is written: its accept is what the caller waits for. */
+static void on_claimed(void *arg, int rc, enum journal_claim_result result)
+{
+    struct claim *c = arg;
+    struct webhooks *w = c->owner;
+    struct app *app = w->app;
+
+    w->pending--;
+    if (rc == 0 && result == JOURNAL_NEW && app->calls != NULL)
+        calls_begin(app->calls, &c->in);
+    if (rc == 0 && result == JOURNAL_DUPLICATE)
+        log_info(&app->log, "webhook: call %.*s is decided already", STR_ARG(c->in.openai_call_id));
+    if (rc < 0)
+        log_error(&app->log, "webhook: the claim failed: %s", err_name(rc));
+    if (c->x != NULL && rc == 0) {
+        reply(c->x, 200, STR("{\"ok\":true}"));
+    } else if (c->x != NULL) {
+        (void)httpd_reply_header(c->x, "Retry-After", STR("1"));
+        reply(c->x, 503, STR("{\"error\":\"the call could not be recorded; try again\"}"));
+    }
+    claim_free(c);
+    arm(w);
+}
+
+static void describe(struct journal_call *row, const struct claim *c, struct app *app)
+{
+    const struct calls_incoming *in = &c->in;
+    bool taken = in->verdict.accept && !in->busy;
+
+    *row = (struct journal_call){
+        .id = str_of(in->id.text),
+        .openai_call_id = in->openai_call_id,
+        .sip_call_id = in->sip_call_id,
+        .direction = STR("inbound"),
+        .from = str_of(in->from.number),
+        .from_kind = in->from.kind == PHONE_E164        ? STR("e164")
+                     : in->from.kind == PHONE_ANONYMOUS ? STR("anonymous") : STR("malformed"),
+        .level = str_of(caller_level_name(in->verdict.level)),
+        .state = taken ? STR(JOURNAL_CLAIMED) : STR(JOURNAL_REFUSING),
+        .received_at = in->received_wall_ms,
+        .model = str_of(app->config->openai.model),
+        .voice = str_of(app->config->openai.voice),
+    };
+    if (taken)
+        return;
+    row->reason = str_of(call_reason_name(in->verdict.accept ? CALL_REASON_REFUSED_BUSY
+                                                             : CALL_REASON_REFUSED_POLICY));
+    row->detail = str_of(in->verdict.accept ? "too many calls at once" : in->verdict.reason);
+    row->sip_status = in->verdict.accept ? 486 : in->verdict.sip_status;
+}
+
+static void claim(struct webhooks *w, struct httpd_exchange *x, const struct rt_webhook *hook,
+                  uint64_t received_mono_ms)
+{
+    struct app *app = w->app;
+    struct claim *c = MEM_NEW(struct claim);
+    struct journal_call row;
+    int rc = ERR_NOMEM;
+
+    if (c == NULL)
+        goto fail;
+    c->owner = w;
+    c->x = x;
+    c->openai_call_id = str_dup(hook->call_id);
+    c->sip_call_id = str_dup(hook->sip_call_id);
+    c->in.received_wall_ms = clock_wall_ms();
+    c->in.received_mono_ms = received_mono_ms;
+    c->answer_by_ms = received_mono_ms + CLAIM_MS;
+    if (c->openai_call_id == NULL || c->sip_call_id == NULL)
+        goto fail;
+    rc = id_make(&c->in.id, "call_", c->in.received_wall_ms);
+    if (rc < 0)
+        goto fail;
+    c->in.openai_call_id = str_of(c->openai_call_id);
+    c->in.sip_call_id = str_of(c->sip_call_id);
+    /* Two From headers are nobody's number. */
+    if (rt_webhook_header(hook, "From", 1).p != NULL)
+        c->in.from.kind = PHONE_MALFORMED;
+    else
+        (void)phone_from_sip(&c->in.from, rt_webhook_header(hook, "From", 0));
+    c->in.from.host = STR_NONE; /* borrowed from the body, which goes with the answer */
+    caller_decide(app->policy, str_of(c->in.from.number), &c->in.verdict);
+    c->in.busy = calls_live(app->calls) + w->pending >= app->config->call.max_concurrent;
+    describe(&row, c, app);
+    rc = journal_claim(app->store, &row, c->answer_by_ms, on_claimed, c);
+    if (rc < 0)
+        goto fail;
+    w->pending++;
+    c->prev = w->last;
+    if (w->last != NULL)
+        w->last->next = c;
+    else
+        w->first = c;
+    w->last = c;
+    if (w->first == c)
+        arm(w);
+    return;
+fail:
+    log_error(&app->log, "webhook: no claim can be made now: %s", err_name(rc));
+    (void)httpd_reply_header(x, "Retry-After", STR("1"));
+    reply(x, 503, STR("{\"error\":\"overloaded; try again\"}"));
+    if (c != NULL)
+        claim_free(c);
+}
+
+/* The statuses tell OpenAI, and a person with curl, what is wrong; the line in the log says why. */
+static bool verified(struct webhooks *w, struct httpd_exchange *x)
+{
+    struct app *app = w->app;
+    enum sig_result result;
+    struct err e = {0};
+
+    if (app->keys == NULL)
+        return true;
+    if (httpd_header_count(x, "webhook-signature") > 1 || httpd_header_count(x, "webhook-id") > 1 ||
+        httpd_header_count(x, "webhook-timestamp") > 1) {
+        log_warn(&app->log, "webhook refused with 400: a signature header occurs twice");
+        reply(x, 400, STR("{\"error\":\"a signature header occurs twice\"}"));
+        return false;
+    }
+    result = sig_verify(app->keys, httpd_header(x, "webhook-id"), httpd_header(x, "webhook-timestamp"),
+                        httpd_header(x, "webhook-signature"), httpd_body(x), clock_wall_ms() / 1000, &e);
+    if (result == SIG_GOOD)
+        return true;
+    log_warn(&app->log, "webhook refused with %d: %s", result == SIG_MISSING ? 400 : 401, e.text);
+    if (result == SIG_MISSING)
+        reply(x, 400, STR("{\"error\":\"webhook-id, webhook-timestamp and webhook-signature are needed\"}"));
+    else if (result == SIG_STALE)
+        reply(x, 401, STR("{\"error\":\"the timestamp is more than 300 s away from this server's clock\"}"));
+    else
+        reply(x, 401, STR("{\"error\":\"no signature fits: is webhook.secret the one OpenAI shows?\"}"));
+    return false;
+}
+
+void webhooks_handle(struct webhooks *w, struct httpd_exchange *x)
+{
+    struct app *app = w->app;
+    uint64_t now = loop_now_ms(app->loop);
+    struct rt_webhook hook;
+    struct err e = {0};
+
+    if (!verified(w, x))
+        return;
+    if (w->draining) {
+        (void)httpd_reply_header(x, "Retry-After", STR("1"));
+        reply(x, 503, STR("{\"error\":\"shutting down; try again\"}"));
+        return;
+    }
+    if (rt_webhook_read(&hook, httpd_body(x), &e) < 0) {
+        log_warn(&app->log, "webhook refused with 400: %s", e.text);
+        reply(x, 400, STR("{\"error\":\"the body is no event of OpenAI's\"}"));
+        return;
+    }
+    if (hook.kind == RT_WEBHOOK_INCOMING) {
+        claim(w, x, &hook, now);
+    } else {
+        log_debug(&app->log, "webhook of type %.*s: ignored", STR_ARG(str_head(hook.type, 60)));
+        reply(x, 200, STR("{\"ok\":true,\"ignored\":true}"));
+    }
+    rt_webhook_free(&hook);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PLUGIN_ROUTES_H
+#define PLUGIN_ROUTES_H
+/*
+ * The HTTP paths: POST /webhook (route_webhook.c), GET /health, and behind the bearer token the API of
+ * calls. The same queries serve OC_CMD_HTTP. Owner: the app. Loop thread.
+ */
+#include "plugin/base/err.h"
+#include "plugin/base/str.h"
+
+struct app;
+struct httpd_exchange;
+struct routes;
+
+int routes_open(struct routes **out, struct app *app);
+/* No exchange may be open any more, or httpd takes their answers into the void. */
+void routes_close(struct routes *r);
+/* httpd's handler; arg is the struct routes. */
+void routes_handle(void *arg, struct httpd_exchange *x);
+/* Refuse new calls from now on with 503, so that they are retried at the next instance. */
+void routes_drain(struct routes *r);
+
+typedef void routes_fn(void *arg, int status, struct str body);
+/* A GET of the API as an already trusted asker; path with its query. fn fires once, maybe at once. */
+void routes_query(struct routes *r, struct str method, struct str path, routes_fn *fn, void *arg);
+
+/* ---- route_webhook.c ---- */
+struct webhooks;
+int webhooks_open(struct webhooks **out, struct app *app);
+void webhooks_close(struct webhooks *w);
+void webhooks_drain(struct webhooks *w);
+void webhooks_handle(struct webhooks *w, struct httpd_exchange *x);
+/* Claims that are not durable yet: they count towards max_concurrent. */
+unsigned webhooks_pending(const struct webhooks *w);
+
+#endif
