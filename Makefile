@@ -209,6 +209,7 @@ endif
 
 CONF_BINS := $(patsubst tests/conformance/test_%.c,$(B)/tests/conformance/test_%,$(sort $(wildcard tests/conformance/test_*.c)))
 CONF_SOS := $(patsubst tests/conformance/so_%.c,$(B)/tests/conformance/so_%.so,$(sort $(wildcard tests/conformance/so_*.c)))
+CONF_CLIS := $(patsubst tests/conformance/%_cli.c,$(B)/tests/conformance/%_cli,$(sort $(wildcard tests/conformance/*_cli.c)))
 BENCH_BINS := $(patsubst tests/bench/bench_%.c,$(B)/tests/bench/bench_%,$(sort $(wildcard tests/bench/bench_*.c)))
 RUN = $(PYTHON) tests/run --builddir $(B) --build $(BUILD) --tools $(TOOLS) $(if $(T),--only '$(T)')
 
@@ -221,6 +222,11 @@ $(B)/tests/conformance/so_%.so: $(B)/obj/tests/conformance/so_%.o
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN) -shared -o $@ $< -pthread
+# What a conformance test in JavaScript drives: a part of the plugin behind standard input and output.
+$(B)/tests/conformance/%_cli: $(B)/obj/tests/conformance/%_cli.o $(LIBS_ALL)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SAN) -o $@ $(LDHARD) $< -Wl,--start-group $(LIBS_ALL) -Wl,--end-group $(LIBS)
 $(B)/tests/bench/bench_%: $(B)/obj/tests/bench/bench_%.o $(LIBS_ALL)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
@@ -229,11 +235,11 @@ $(B)/tests/bench/bench_%: $(B)/obj/tests/bench/bench_%.o $(LIBS_ALL)
 .PHONY: unit conformance integration test test-asan test-tsan bench
 unit: $(UNIT_BINS)
 	@$(RUN) unit
-conformance: all $(CONF_BINS) $(CONF_SOS)
+conformance: all $(CONF_BINS) $(CONF_SOS) $(CONF_CLIS)
 	@$(RUN) conformance
 integration: all
 	@$(RUN) integration
-test: all $(UNIT_BINS) $(CONF_BINS) $(CONF_SOS)
+test: all $(UNIT_BINS) $(CONF_BINS) $(CONF_SOS) $(CONF_CLIS)
 	@$(RUN) unit conformance integration
 test-asan:
 	@$(MAKE) --no-print-directory BUILD=asan BUILDDIR=$(if $(filter-out build,$(B)),$(B)-asan,build/asan) test
