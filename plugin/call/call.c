@@ -16,36 +16,9 @@
 #define GREET_SAVE_MS 300u   /* silence is worse than a second greeting after a crash */
 #define TICKET_GREET 1u
 #define NOT_FOUND_TRIES 3u   /* a sideband that comes too early is answered 404 */
+#define FLAP_MS 5000u        /* a sideband that spoke for less is tried again after a pause */
+#define EXPIRY_MARGIN_MS 15000u
 #define SIP_UNAVAILABLE 503
-
-/* ---- Names ---- */
-
-const char *call_state_name(enum call_state s)
-{
-    static const char *const names[CALL_STATES] = {"new",     "accepting",  "refusing", "attaching", "live",
-                                                   "goodbye", "hanging_up", "over"};
-
-    return (unsigned)s < CALL_STATES ? names[s] : "?";
-}
-
-static const char *const reason_names[CALL_REASONS] = {
-    "none",           "caller_hung_up", "assistant_ended", "silence",       "max_duration",
-    "session_expired", "operator",      "shutdown",        "refused_policy", "refused_busy",
-    "caller_gone",    "accept_failed",  "attach_failed",   "control_lost",  "model_failed",
-    "ended_while_down"};
-
-const char *call_reason_name(enum call_reason r)
-{
-    return (unsigned)r < CALL_REASONS ? reason_names[r] : "?";
-}
-
-enum call_reason call_reason_of(struct str name)
-{
-    for (unsigned i = 0; i < CALL_REASONS; i++)
-        if (str_eqc(name, reason_names[i]))
-            return (enum call_reason)i;
-    return CALL_REASON_NONE;
-}
 
 /* ---- The one writer of the state ---- */
 
@@ -55,7 +28,7 @@ static const unsigned edges[CALL_STATES] = {
     [CALL_REFUSING] = 1u << CALL_OVER,
     [CALL_ATTACHING] = 1u << CALL_LIVE | 1u << CALL_HANGING_UP | 1u << CALL_REFUSING | 1u << CALL_OVER,
     [CALL_LIVE] = 1u << CALL_ATTACHING | 1u << CALL_GOODBYE | 1u << CALL_HANGING_UP,
-    [CALL_GOODBYE] = 1u << CALL_HANGING_UP | 1u << CALL_OVER,
+    [CALL_GOODBYE] = 1u << CALL_HANGING_UP,
     [CALL_HANGING_UP] = 1u << CALL_OVER,
     [CALL_OVER] = 0};
 
@@ -152,6 +125,13 @@ static void refuse(struct call *c, enum call_reason reason, int sip_status, stru
 
 /* ---- Attaching ---- */
 
+static void pause_try(struct call *c, struct call_now now)
+{
+    uint64_t pause = 100u << (c->tries < 6 ? c->tries : 6);
+
+    c->try_at_ms = now.mono_ms + (pause < 5000 ? pause : 5000);
+}
+
 static void start_try(struct call *c, struct call_now now, struct call_effects *fx)
 {
     c->try_at_ms = 0;
@@ -180,7 +160,7 @@ static void on_no_such_call(struct call *c, struct str detail, struct call_now n
     c->not_found++;
     if (c->was_live && !c->restored) {
         over(c, CALL_REASON_CALLER_HUNG_UP, STR(""), now, fx);
-    } else if (c->restored) {
+    } else if (c->restored && !c->uncertain_accept) {
         over(c, CALL_REASON_ENDED_WHILE_DOWN, STR("the caller hung up while we were away"), now, fx);
     } else if (c->not_found < NOT_FOUND_TRIES) {
         c->try_at_ms = now.mono_ms + 300u * c->not_found;
@@ -209,16 +189,12 @@ static bool may_try_again(int http_status)
 static void on_try_failed(struct call *c, int http_status, struct str detail, struct call_now now,
                           struct call_effects *fx)
 {
-    unsigned shift = c->tries < 6 ? c->tries : 6;
-
     if (http_status == 404) {
         on_no_such_call(c, detail, now, fx);
     } else if (!may_try_again(http_status)) {
         give_up(c, detail, now, fx);
     } else {
-        uint64_t pause = 100u << shift;
-
-        c->try_at_ms = now.mono_ms + (pause < 5000 ? pause : 5000);
+        pause_try(c, now);
     }
 }
 
@@ -230,11 +206,20 @@ static void on_lost(struct call *c, const struct call_event *ev, struct call_now
     c->sideband_open = false;
     fx_hop(fx, "sideband_lost", str_head(detail, 150));
     switch (c->state) {
-    case CALL_ATTACHING: on_try_failed(c, ev->u.lost.http_status, detail, now, fx); break;
+    case CALL_ATTACHING:
+        if (c->try_at_ms == 0) /* else the try was given up before */
+            on_try_failed(c, ev->u.lost.http_status, detail, now, fx);
+        break;
     case CALL_LIVE:
         c->lost_wall_ms = now.wall_ms;
         c->restored = false;
-        attach(c, now, fx);
+        if (now.mono_ms < c->spoke_at_ms + FLAP_MS) {
+            enter(c, CALL_ATTACHING, now.mono_ms + ATTACH_ALL_MS);
+            c->not_found = 0;
+            pause_try(c, now);
+        } else {
+            attach(c, now, fx);
+        }
         break;
     case CALL_GOODBYE:
         /* The caller did not wait for the end of it, or the line broke: a hang-up is right for both. */
@@ -251,8 +236,8 @@ static void set_limits(struct call *c, const struct call_event *ev, struct call_
 
     if (c->max_at_ms == 0 && c->set.max_duration_ms > 0)
         c->max_at_ms = c->live_since_ms + c->set.max_duration_ms;
-    if (ev->u.session.expires_at_ms > now.wall_ms + 15000) {
-        uint64_t at = now.mono_ms + (ev->u.session.expires_at_ms - now.wall_ms) - 15000;
+    if (ev->u.session.expires_at_ms > now.wall_ms + EXPIRY_MARGIN_MS) {
+        uint64_t at = now.mono_ms + (ev->u.session.expires_at_ms - now.wall_ms) - EXPIRY_MARGIN_MS;
 
         if (c->max_at_ms == 0 || at < c->max_at_ms) {
             c->max_at_ms = at;
@@ -265,22 +250,32 @@ static void set_limits(struct call *c, const struct call_event *ev, struct call_
     c->warn_at_ms = c->max_at_ms - (left / 4 < 60000 ? left / 4 : 60000);
 }
 
+static void note_accepted(struct call *c, struct call_effects *fx)
+{
+    c->accepted = true;
+    fx_hop(fx, "accepted", STR(""));
+    fx_save(fx, CALL_SAVE_ACCEPTED, "accepted", 0);
+    (void)fx_notify(fx, CALL_NOTICE_ACCEPTED);
+}
+
 static void on_session(struct call *c, const struct call_event *ev, struct call_now now,
                        struct call_effects *fx)
 {
     bool again = c->was_live;
     struct call_fx *f;
 
-    if (c->state != CALL_ATTACHING)
+    if (c->state != CALL_ATTACHING || c->try_at_ms != 0)
         return; /* duplicates; a session that speaks after we gave up */
     enter(c, CALL_LIVE, 0);
     c->sideband_open = true;
     c->was_live = true;
-    c->tries = 0;
+    c->spoke_at_ms = now.mono_ms;
     if (c->live_since_ms == 0)
         c->live_since_ms = now.mono_ms;
     set_limits(c, ev, now);
     floor_open(c, now);
+    if (!c->accepted) /* the accept's answer was lost or said no: the session says that it got through */
+        note_accepted(c, fx);
     fx_hop(fx, again ? "reattached" : "sideband_open", STR(""));
     if (!c->greeted) {
         /* Durable first, so that no later instance greets again. */
@@ -297,6 +292,15 @@ static void on_session(struct call *c, const struct call_event *ev, struct call_
 
 /* ---- Accept, reject, hang-up ---- */
 
+/* It may have been ended while the accept was in flight. */
+static void attach_unless_ended(struct call *c, struct call_now now, struct call_effects *fx)
+{
+    if (c->reason != CALL_REASON_NONE)
+        call_hang_up(c, c->reason, STR(""), now, fx);
+    else
+        attach(c, now, fx);
+}
+
 static void on_accepted(struct call *c, const struct call_event *ev, struct call_now now,
                         struct call_effects *fx)
 {
@@ -305,23 +309,18 @@ static void on_accepted(struct call *c, const struct call_event *ev, struct call
     if (c->state != CALL_ACCEPTING)
         return;
     if (r->status >= 200 && r->status < 300) {
-        fx_hop(fx, "accepted", STR(""));
-        fx_save(fx, CALL_SAVE_ACCEPTED, "accepted", 0);
-        (void)fx_notify(fx, CALL_NOTICE_ACCEPTED);
+        note_accepted(c, fx);
         c->restored = false;
-        if (c->reason != CALL_REASON_NONE) /* ended while the accept was in flight */
-            call_hang_up(c, c->reason, STR(""), now, fx);
-        else
-            attach(c, now, fx);
+        attach_unless_ended(c, now, fx);
         return;
     }
     fx_hop(fx, "accept_failed", str_head(r->detail, 150));
     if (c->second_accept && r->status >= 400 && r->status < 500) {
         /* An earlier instance's accept may have got through: the sideband knows. */
-        attach(c, now, fx);
-    } else if (r->status >= 500 || (r->status == 0 && r->maybe_sent)) {
+        attach_unless_ended(c, now, fx);
+    } else if (r->status >= 500 || r->maybe_sent) {
         c->uncertain_accept = true;
-        attach(c, now, fx);
+        attach_unless_ended(c, now, fx);
     } else if (r->status == 404) {
         over(c, CALL_REASON_CALLER_GONE, r->detail, now, fx);
     } else if (r->status == 401 || r->status == 403) {
@@ -573,17 +572,23 @@ void call_begin_refusal(struct call *c, enum call_reason reason, int sip_status,
 void call_restore(struct call *c, const struct call_restored *r, struct call_now now,
                   struct call_effects *fx)
 {
+    enum call_reason reason = call_reason_of(r->reason);
+
     begin_step(c, fx);
     c->restored = true;
     c->begun_ms = now.mono_ms > r->age_ms ? now.mono_ms - r->age_ms : 1;
     c->turns = r->turns;
     fx_hop(fx, "restored", r->state);
     if (str_eqc(r->state, "refusing")) {
-        refuse(c, call_reason_of(r->reason), r->sip_status ? r->sip_status : 603, r->detail, now, fx);
+        if (reason == CALL_REASON_NONE)
+            reason = CALL_REASON_REFUSED_POLICY;
+        refuse(c, reason, r->sip_status ? r->sip_status : 603, r->detail, now, fx);
         return;
     }
     if (str_eqc(r->state, "leaving")) {
-        call_hang_up(c, call_reason_of(r->reason), r->detail, now, fx);
+        if (reason == CALL_REASON_NONE)
+            reason = CALL_REASON_ENDED_WHILE_DOWN;
+        call_hang_up(c, reason, r->detail, now, fx);
         return;
     }
     if (str_eqc(r->state, "claimed")) {
@@ -593,9 +598,16 @@ void call_restore(struct call *c, const struct call_restored *r, struct call_now
         fx_hop(fx, "accept_sent", STR("again, after a restart"));
         return;
     }
+    c->accepted = true;
     c->greeted = c->was_live = str_eqc(r->state, "live");
-    if (r->live_age_ms > 0)
+    if (r->live_age_ms > 0) {
+        uint64_t max = c->set.max_duration_ms;
+
         c->live_since_ms = now.mono_ms > r->live_age_ms ? now.mono_ms - r->live_age_ms : 1;
+        /* The clock may have begun anew since: what is left counts from now. */
+        if (max > 0)
+            c->max_at_ms = now.mono_ms + (max > r->live_age_ms ? max - r->live_age_ms : 0);
+    }
     tools_restore(c, r, now);
     if (c->greeted && !r->spoke)
         c->floor.response_asked = true; /* perhaps; floor_open() turns that into a look at the quiet */
@@ -648,38 +660,4 @@ void call_step(struct call *c, const struct call_event *ev, struct call_now now,
     if (c->state == CALL_LIVE)
         tools_run(c, now, fx);
     floor_run(c, now, fx);
-}
-
-const char *call_broken(const struct call *c)
-{
-    bool tries = c->try_at_ms != 0 || c->try_until_ms != 0;
-
-    switch (c->state) {
-    case CALL_NEW: return NULL;
-    case CALL_ACCEPTING:
-        return c->deadline_ms == 0 ? "accepting without a deadline"
-               : c->sideband_open  ? "accepting with a sideband" : NULL;
-    case CALL_REFUSING:
-        return c->deadline_ms == 0                  ? "refusing without a deadline"
-               : c->reason == CALL_REASON_NONE      ? "refusing without a reason"
-               : c->sip_status < 400                ? "refusing without a SIP status" : NULL;
-    case CALL_ATTACHING:
-        return c->deadline_ms == 0 ? "attaching without a deadline"
-               : !tries            ? "attaching without a try"
-               : c->sideband_open  ? "attaching with an open sideband" : NULL;
-    case CALL_LIVE:
-        return !c->sideband_open ? "live without a sideband"
-               : !c->greeted     ? "live without a greeting" : NULL;
-    case CALL_GOODBYE:
-        return c->deadline_ms == 0             ? "goodbye without a deadline"
-               : c->reason == CALL_REASON_NONE ? "goodbye without a reason" : NULL;
-    case CALL_HANGING_UP:
-        return c->deadline_ms == 0             ? "hanging up without a deadline"
-               : c->reason == CALL_REASON_NONE ? "hanging up without a reason" : NULL;
-    case CALL_OVER:
-        return c->reason == CALL_REASON_NONE ? "over without a reason"
-               : call_deadline_ms(c) != 0    ? "over with a deadline" : NULL;
-    case CALL_STATES:
-    default: return "no such state";
-    }
 }

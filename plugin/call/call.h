@@ -20,17 +20,17 @@
  *        │   │                            │ a goodbye is due                            │
  *        │   │                            ▼                                             │
  *        │   │◄──── heard, or 12 s ── GOODBYE                                           │
- *        │   ▼                            │ the caller is gone                          │
- *        │ HANGING_UP ◄───────────────────┼─────────────────────────────────────────────┘
- *        ▼   ▼                            ▼
- *        OVER ◄───────────────────────────┘
+ *        │   ▼                                                                          │
+ *        │ HANGING_UP ◄─────────────────────────────────────────────────────────────────┘
+ *        ▼   ▼
+ *        OVER ◄── the caller is gone ── ACCEPTING, ATTACHING
  *
  * Edges, and the function that makes each: begin → ACCEPTING, REFUSING (call_begin); restore →
  * ACCEPTING, REFUSING, ATTACHING, HANGING_UP (call_restore); ACCEPTING → ATTACHING, REFUSING, OVER,
- * HANGING_UP when it was ended meanwhile (on_accepted, deadline); ATTACHING → LIVE (on_session), HANGING_UP (give_up), REFUSING, OVER
- * (on_lost); LIVE → ATTACHING (on_lost), GOODBYE (say_goodbye), HANGING_UP (hang_up); GOODBYE →
- * HANGING_UP (on_drained, deadline), OVER (on_lost: gone); REFUSING, HANGING_UP → OVER (answered,
- * deadline). CALL_EV_LEAVE detaches in every state without an edge: the call goes to the next instance.
+ * HANGING_UP when it was ended meanwhile (on_accepted, deadline); ATTACHING → LIVE (on_session),
+ * HANGING_UP (give_up), REFUSING, OVER (on_lost); LIVE → ATTACHING (on_lost), GOODBYE (say_goodbye),
+ * HANGING_UP (hang_up); GOODBYE → HANGING_UP (drained, on_lost, deadline); REFUSING, HANGING_UP → OVER
+ * (answered, deadline). CALL_EV_LEAVE detaches in every state without an edge: the call goes to the next instance.
  *
  * True in each state, and its deadline:
  *   ACCEPTING   one accept in flight; no sideband. 20 s, then as if the answer were lost.
@@ -117,13 +117,18 @@ struct tool { /* one function call of the model */
     enum tool_kind kind;
     bool acting;    /* the run began to change things: never asked twice */
     bool restored;  /* from before a restart: no run of ours belongs to it until started */
-    bool confirmed; /* LATE: its "not finished" was seen in the conversation */
+    bool confirmed; /* SENT, LATE: its output was seen in the conversation */
     bool was_late;  /* restored: the journal says that it was LATE */
+    bool cancelled; /* nobody waits for it any more */
+    bool news_sent; /* LATE: its result was handed to the sideband, not yet seen there */
+    bool news_here; /* LATE: seen there */
+    bool news_again; /* LATE: perhaps not for the first time: announced when it is seen */
     uint32_t batch; /* function calls of one response share it */
     uint64_t asked_at, since;
     char id[CALL_TOOL_ID_BYTES];
     char *name, *arguments; /* owned */
-    char *output;           /* owned; NULL until READY */
+    char *output;           /* owned; NULL until READY, or LATE with its result */
+    char *news;             /* owned; the result as a message, while news_sent */
     struct tool *next_gone; /* closed ones live until the next step, since effects name them */
 };
 
@@ -135,6 +140,8 @@ struct floor { /* who speaks, and what we still want said; private to floor.c */
     unsigned asked_for;    /* the WANT_* that the asked response serves */
     uint32_t ask_seq;      /* number of our response.create events */
     uint64_t asked_at, active_at, speaking_at, audio_until;
+    uint64_t active_until; /* the active response counts as lost then */
+    uint64_t audio_id;     /* hash of the response that is heard */
     uint64_t auto_until;   /* the provider is about to start a response by itself */
     uint64_t quiet_since;  /* nobody spoke from here on */
     uint64_t filler_at;    /* when the last filler was asked for; 0 none for the running tools */
@@ -158,11 +165,13 @@ struct call {
     uint64_t live_since_ms, max_at_ms, warn_at_ms;
     uint64_t try_at_ms;    /* ATTACHING: when to try again; 0: a try is on */
     uint64_t try_until_ms; /* ATTACHING: when the try that is on counts as lost */
+    uint64_t spoke_at_ms;  /* when the session spoke last (monotonic) */
     uint64_t lost_wall_ms; /* when the sideband was lost last */
     uint64_t ended_wall_ms;
     unsigned tries;
     unsigned not_found;      /* handshakes answered 404 in a row */
     bool restored, greeted, was_live, second_accept, uncertain_accept, sideband_open;
+    bool accepted;         /* the provider said so, or the session spoke */
     bool warned, expires_first; /* the provider's limit comes before ours */
     int sip_status;
     unsigned turns, pin_tries;
@@ -266,7 +275,7 @@ struct call_effects {
     unsigned n;
     bool overflow; /* effects were lost: a bug; the shell logs it and ends the call */
     struct call_fx v[CALL_FX_MAX];
-    char scratch[8][200]; /* texts made by the step */
+    char scratch[24][200]; /* texts made by the step */
     unsigned n_scratch;
     struct transcript_rows rows; /* of the event, until the next step */
 };

@@ -3,7 +3,7 @@
 #define PLUGIN_CALL_CALL_INT_H
 /*
  * What the files of plugin/call share and nobody else includes: making effects, and the seams between
- * life cycle (call.c), speaking (floor.c) and function calls (tool.c).
+ * life cycle (call.c), speaking (floor.c), function calls (tool.c) and results that may be lost (owed.c).
  */
 #include "plugin/call/call.h"
 
@@ -51,10 +51,13 @@ uint64_t floor_deadline(const struct call *c);
 bool floor_seen_done(struct call *c, struct str response_id);
 uint64_t floor_hash(struct str response_id);
 
-/* ---- tool.c ---- */
+/* ---- tool.c and owed.c ---- */
 bool tools_running(const struct call *c);
+bool tools_probing(const struct call *c);
 /* monotonic time since when the oldest running tool was asked; only if tools_running() */
 uint64_t tools_running_since(const struct call *c);
+/* Until when a caller who says nothing may be waiting for a result: 0 none, UINT64_MAX no end yet. */
+uint64_t tools_owed_until(const struct call *c);
 void tools_on_response(struct call *c, const struct call_event *ev, struct call_now now,
                        struct call_effects *fx);
 void tools_on_result(struct call *c, const struct call_tool_result *r, struct call_now now,
@@ -75,9 +78,42 @@ uint64_t tools_deadline(const struct call *c);
 void tools_reap(struct call *c); /* frees what the effects of the last step named */
 void tools_free(struct call *c);
 
+/* ---- tool.c, for owed.c ---- */
+extern const char tool_lost_words[], tool_not_allowed_words[], tool_unknown_words[];
+/* NULL: no place, no memory, or an id that is too long. */
+struct tool *tool_new(struct call *c, struct str id, struct str name, struct str arguments);
+enum tool_kind tool_kind_of(const struct call *c, const struct tool *t);
+void tool_close(struct call *c, struct tool *t, struct call_effects *fx);
+void tool_start(struct call *c, struct tool *t, bool resumed, struct call_now now,
+                struct call_effects *fx);
+void tool_refuse(struct call *c, struct tool *t, const char *why, struct call_now now,
+                 struct call_effects *fx);
+/* It has its output: kept, and sent if the sideband is open. */
+void tool_ready(struct call *c, struct tool *t, struct str text, struct call_now now,
+                struct call_effects *fx);
+void tool_send(struct call *c, struct tool *t, struct call_now now, struct call_effects *fx);
+char *tool_output_dup(struct str text); /* cut to the ceiling; NULL when out of memory */
+/* One response is wanted once the last output of the batch is out. */
+void tools_check_batch(struct call *c, uint32_t batch);
+bool tools_response_owed(const struct call *c, unsigned want);
+
+/* ---- owed.c, for tool.c ---- */
+/* An output is not in the conversation, or nobody says that it is: it is owed. */
+void tool_not_there(struct call *c, struct tool *t, struct call_now now, struct call_effects *fx);
+/* The result of a run that the caller was told not to wait for. */
+void tool_news(struct call *c, struct tool *t, struct str text, struct call_now now,
+               struct call_effects *fx);
+void tool_news_run(struct call *c, struct tool *t, struct call_now now, struct call_effects *fx);
+
 static inline uint64_t sooner(uint64_t a, uint64_t b) /* of two deadlines, 0 = never */
 {
     return a == 0 ? b : b == 0 || a < b ? a : b;
+}
+
+/* Not before `until`; 0 stays 0. */
+static inline uint64_t later(uint64_t at, uint64_t until)
+{
+    return at == 0 || at > until ? at : until;
 }
 
 static inline bool due(uint64_t at, struct call_now now)

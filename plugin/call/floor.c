@@ -11,6 +11,7 @@
 #define AUTO_RESPONSE_MS 2500u /* from the caller's last word until the provider starts a response */
 #define ASK_LOST_MS 5000u      /* a response.create without any answer */
 #define RESPONSE_LOST_MS 60000u
+#define BUSY_MS 8000u          /* for the end of a response of which we know only that it is there */
 #define SPEECH_LOST_MS 30000u
 #define AUDIO_UNKNOWN_MS 90000u
 #define AUDIO_MARGIN_MS 3000u
@@ -71,6 +72,7 @@ void floor_open(struct call *c, struct call_now now)
     if (f->response_asked || f->response_active)
         f->guard_at = now.mono_ms + c->set.filler_after_ms;
     f->response_active = f->response_asked = false;
+    f->asked_for = 0;
     f->caller_speaking = f->audio_playing = false;
     f->auto_until = 0;
     f->quiet_since = now.mono_ms;
@@ -81,10 +83,15 @@ static void fell_quiet(struct call *c, struct call_now now)
     c->floor.quiet_since = now.mono_ms;
 }
 
+/* Nobody speaks and no words of ours are on their way, as far as events tell. */
+static bool idle(const struct floor *f)
+{
+    return !f->response_active && !f->response_asked && !f->caller_speaking;
+}
+
 static bool free_to_ask(const struct floor *f, struct call_now now)
 {
-    return !f->response_active && !f->response_asked && !f->caller_speaking &&
-           now.mono_ms >= f->auto_until;
+    return idle(f) && now.mono_ms >= f->auto_until;
 }
 
 static bool quiet(const struct floor *f, struct call_now now)
@@ -103,6 +110,7 @@ static void on_response_started(struct call *c, const struct call_event *ev, str
     f->response_active = true;
     f->response_asked = false;
     f->active_at = now.mono_ms;
+    f->active_until = now.mono_ms + RESPONSE_LOST_MS;
     f->auto_until = 0;
     f->guard_at = 0;
 }
@@ -131,8 +139,10 @@ static void on_response_done(struct call *c, const struct call_event *ev, struct
 
     f->response_active = false;
     f->guard_at = 0;
-    if (f->audio_playing && ev->u.response.audio_tokens > 0)
-        f->audio_until = f->active_at + ev->u.response.audio_tokens * 50 + AUDIO_MARGIN_MS;
+    /* Not when the words of an earlier response are still being heard: ours come behind them. */
+    if (f->audio_playing && ev->u.response.audio_tokens > 0 &&
+        f->audio_id == floor_hash(ev->u.response.id))
+        f->audio_until = now.mono_ms + ev->u.response.audio_tokens * 50 + AUDIO_MARGIN_MS;
     if (!f->audio_playing)
         fell_quiet(c, now);
     for (unsigned i = 0; i < ev->u.response.n_outputs; i++)
@@ -141,7 +151,8 @@ static void on_response_done(struct call *c, const struct call_event *ev, struct
         call_drained(c, now, fx);
         return;
     }
-    if (ev->u.response.status == CALL_RESPONSE_FAILED && c->state == CALL_LIVE) {
+    if (c->state == CALL_LIVE && (ev->u.response.status == CALL_RESPONSE_FAILED ||
+                                  (ev->u.response.status == CALL_RESPONSE_INCOMPLETE && !speaks))) {
         on_failure(c, ev->u.response.detail, now, fx);
         return;
     }
@@ -149,11 +160,13 @@ static void on_response_done(struct call *c, const struct call_event *ev, struct
     f->asked_for = 0;
 }
 
-static void on_audio_started(struct call *c, struct call_now now, struct call_effects *fx)
+static void on_audio_started(struct call *c, const struct call_event *ev, struct call_now now,
+                             struct call_effects *fx)
 {
     struct floor *f = &c->floor;
 
     f->audio_playing = true;
+    f->audio_id = floor_hash(ev->u.response.id);
     f->audio_until = now.mono_ms + AUDIO_UNKNOWN_MS;
     f->guard_at = 0;
     f->heard_check_at = 0;
@@ -186,19 +199,25 @@ static void on_error(struct call *c, const struct call_event *ev, struct call_no
     bool busy = str_eqc(ev->u.error.code, "conversation_already_has_active_response");
 
     (void)snprintf(mine, sizeof mine, "rc_%u", f->ask_seq);
-    if (!str_eqc(id, mine) && !(busy && f->response_asked && id.n == 0))
+    if (!str_eqc(id, mine) && !(busy && f->asked_for != 0 && id.n == 0))
         return;
     f->response_asked = false;
     if (busy) {
         f->want |= f->asked_for;
+        /* What began meanwhile is not what we asked for. */
+        if (f->asked_for & WANT_GOODBYE)
+            f->goodbye_id = 0;
+        f->asked_for = 0;
         if (!f->response_active) {
             f->response_active = true;
             f->active_at = now.mono_ms;
+            f->active_until = now.mono_ms + BUSY_MS;
         }
-        return;
-    }
-    if (c->state == CALL_LIVE)
+    } else if (c->state == CALL_LIVE) {
         on_failure(c, ev->u.error.message, now, fx);
+    } else if (f->asked_for & WANT_GOODBYE) {
+        call_hang_up(c, c->reason, STR(""), now, fx);
+    }
 }
 
 void floor_event(struct call *c, const struct call_event *ev, struct call_now now,
@@ -219,7 +238,7 @@ void floor_event(struct call *c, const struct call_event *ev, struct call_now no
         break;
     case CALL_EV_RESPONSE_STARTED: on_response_started(c, ev, now); break;
     case CALL_EV_RESPONSE_DONE: on_response_done(c, ev, now, fx); break;
-    case CALL_EV_AUDIO_STARTED: on_audio_started(c, now, fx); break;
+    case CALL_EV_AUDIO_STARTED: on_audio_started(c, ev, now, fx); break;
     case CALL_EV_AUDIO_STOPPED:
     case CALL_EV_AUDIO_CLEARED: on_audio_ended(c, ev, now, fx); break;
     case CALL_EV_ERROR: on_error(c, ev, now, fx); break;
@@ -229,23 +248,44 @@ void floor_event(struct call *c, const struct call_event *ev, struct call_now no
 
 /* ---- What is due ---- */
 
-/* Events that never come must not block the line for ever. */
-static void expire(struct call *c, struct call_now now)
+/* The provider did not do what it must: words are missing, unless they were heard all the same. */
+static void on_no_response(struct call *c, struct str detail, bool heard, struct call_now now,
+                           struct call_effects *fx)
 {
     struct floor *f = &c->floor;
 
-    if (f->response_asked && now.mono_ms >= f->asked_at + ASK_LOST_MS) {
-        f->response_asked = false;
+    if (c->state == CALL_LIVE && !heard)
+        on_failure(c, detail, now, fx);
+    else if (c->state == CALL_GOODBYE && !heard)
         f->want |= f->asked_for;
-    }
-    if (f->response_active && now.mono_ms >= f->active_at + RESPONSE_LOST_MS)
-        f->response_active = false;
-    if (f->caller_speaking && now.mono_ms >= f->speaking_at + SPEECH_LOST_MS)
+    if (!f->audio_playing)
+        fell_quiet(c, now);
+}
+
+/* Events that never come must not block the line for ever. */
+static void expire(struct call *c, struct call_now now, struct call_effects *fx)
+{
+    struct floor *f = &c->floor;
+
+    if (f->caller_speaking && now.mono_ms >= f->speaking_at + SPEECH_LOST_MS) {
         f->caller_speaking = false;
+        fell_quiet(c, now);
+    }
     if (f->audio_playing && now.mono_ms >= f->audio_until) {
         f->audio_playing = false;
-        f->stopped_id = f->goodbye_id;
+        f->stopped_id = f->audio_id;
         fell_quiet(c, now);
+    }
+    if (f->response_asked && now.mono_ms >= f->asked_at + ASK_LOST_MS) {
+        f->response_asked = false;
+        on_no_response(c, STR("no answer to response.create"), false, now, fx);
+    }
+    if (f->response_active && now.mono_ms >= f->active_until) {
+        bool known = f->active_until == f->active_at + RESPONSE_LOST_MS;
+
+        f->response_active = false;
+        on_no_response(c, STR("a response did not end"),
+                       !known || f->audio_playing || f->quiet_since > f->active_at, now, fx);
     }
 }
 
@@ -275,12 +315,24 @@ static void run_fillers(struct call *c, struct call_now now, struct call_effects
         f->want &= ~(unsigned)WANT_FILLER;
         return;
     }
-    if (!due(filler_due(c), now) || !quiet(f, now) || (f->want & (WANT_TOOL | WANT_NEWS)))
+    if (!due(filler_due(c), now) || !quiet(f, now) || f->want != 0)
         return;
     f->filler_at = now.mono_ms;
     f->want |= WANT_FILLER;
     fx_hop(fx, "filler", fx_text(fx, "still working after %llu ms",
                                  (unsigned long long)(now.mono_ms - tools_running_since(c))));
+}
+
+/* When nobody has spoken for too long; 0 while somebody has a reason to wait in silence. */
+static uint64_t silence_due(const struct call *c)
+{
+    const struct floor *f = &c->floor;
+
+    uint64_t owed = tools_owed_until(c);
+
+    if (c->set.silence_ms == 0 || f->guard_at != 0 || f->greet_at != 0 || owed == UINT64_MAX)
+        return 0;
+    return later(f->quiet_since + c->set.silence_ms, owed);
 }
 
 static void run_limits(struct call *c, struct call_now now, struct call_effects *fx)
@@ -296,8 +348,7 @@ static void run_limits(struct call *c, struct call_now now, struct call_effects 
         c->warned = true;
         f->want |= WANT_WARNING;
     }
-    if (c->set.silence_ms > 0 && !tools_running(c) && f->want == 0 && quiet(f, now) &&
-        now.mono_ms >= f->quiet_since + c->set.silence_ms)
+    if (due(silence_due(c), now) && f->want == 0 && quiet(f, now))
         call_say_goodbye(c, CALL_REASON_SILENCE,
                          fx_text(fx, "nobody spoke for %llu s",
                                  (unsigned long long)(c->set.silence_ms / 1000)),
@@ -314,6 +365,12 @@ static const char *goodbye_words(const struct call *c)
     }
 }
 
+/* Outputs that may have to be sent again come before the response to them. */
+static unsigned ripe(const struct call *c)
+{
+    return tools_probing(c) ? c->floor.want & ~(unsigned)WANT_TOOL : c->floor.want;
+}
+
 /* Takes the most urgent wish; those that need no words of ours share one response. */
 static void ask(struct call *c, struct call_now now, struct call_effects *fx)
 {
@@ -321,14 +378,14 @@ static void ask(struct call *c, struct call_now now, struct call_effects *fx)
     const unsigned plain = WANT_GREETING | WANT_TOOL | WANT_NEWS | WANT_RESUME;
     struct str words = STR("");
     struct call_fx *send;
-    unsigned serve;
+    unsigned serve, want = ripe(c);
 
-    if (f->want & WANT_GOODBYE) {
+    if (want & WANT_GOODBYE) {
         serve = WANT_GOODBYE;
         words = str_of(goodbye_words(c));
-    } else if (f->want & plain) {
-        serve = f->want & plain;
-    } else if (f->want & WANT_WARNING) {
+    } else if (want & plain) {
+        serve = want & plain;
+    } else if (want & WANT_WARNING) {
         serve = WANT_WARNING;
         words = str_of(warning_words);
     } else {
@@ -358,7 +415,7 @@ void floor_run(struct call *c, struct call_now now, struct call_effects *fx)
 
     if (!c->sideband_open || (c->state != CALL_LIVE && c->state != CALL_GOODBYE))
         return;
-    expire(c, now);
+    expire(c, now, fx);
     if (c->state == CALL_LIVE) {
         if (due(f->greet_at, now)) {
             f->greet_at = 0;
@@ -386,7 +443,7 @@ void floor_run(struct call *c, struct call_now now, struct call_effects *fx)
             return;
         f->retry_at = 0;
     }
-    if (f->want != 0 && free_to_ask(f, now))
+    if (ripe(c) != 0 && free_to_ask(f, now))
         ask(c, now, fx);
 }
 
@@ -400,30 +457,25 @@ uint64_t floor_deadline(const struct call *c)
     if (f->response_asked)
         at = sooner(at, f->asked_at + ASK_LOST_MS);
     if (f->response_active)
-        at = sooner(at, f->active_at + RESPONSE_LOST_MS);
+        at = sooner(at, f->active_until);
     if (f->caller_speaking)
         at = sooner(at, f->speaking_at + SPEECH_LOST_MS);
     if (f->audio_playing)
         at = sooner(at, f->audio_until);
-    if (f->want != 0)
-        at = sooner(at, f->retry_at != 0 ? f->retry_at : f->auto_until);
+    if (ripe(c) != 0 && idle(f))
+        at = sooner(at, f->retry_at > f->auto_until ? f->retry_at : f->auto_until);
     if (c->state != CALL_LIVE)
         return at;
     at = sooner(at, f->greet_at);
-    at = sooner(at, f->guard_at);
     at = sooner(at, f->heard_check_at);
     at = sooner(at, c->max_at_ms);
     if (!c->warned)
         at = sooner(at, c->warn_at_ms);
     /* These wait for quiet; when it is not, the end of that wakes us. */
-    if (!f->response_active && !f->response_asked && !f->caller_speaking && !f->audio_playing) {
-        uint64_t filler = filler_due(c);
-
-        if (filler != 0)
-            at = sooner(at, filler > f->auto_until ? filler : f->auto_until);
-        else if (c->set.silence_ms > 0)
-            at = sooner(at, f->quiet_since + c->set.silence_ms > f->auto_until
-                                ? f->quiet_since + c->set.silence_ms : f->auto_until);
+    if (f->want == 0 && idle(f) && !f->audio_playing) {
+        at = sooner(at, later(f->guard_at, f->auto_until));
+        at = sooner(at, later(filler_due(c), f->auto_until));
+        at = sooner(at, later(silence_due(c), f->auto_until));
     }
     return at;
 }

@@ -14,10 +14,11 @@
 
 #define PROBE_MS 3000u     /* an answer to a retrieve */
 #define CONFIRM_MS 30000u  /* an output that is not echoed counts as taken */
+#define LATE_QUIET_MS 600000u /* how long a result that is late excuses silence */
 #define PIN_TRIES 3u
 #define ARGUMENTS_BYTES 16384u
 
-static const char not_allowed[] =
+const char tool_not_allowed_words[] =
     "Refused: this caller is not known to the owner, so nothing can be looked up or done. Say so "
     "politely and offer nothing that needs it.";
 static const char bad_arguments[] =
@@ -27,16 +28,14 @@ static const char bad_pin[] = "The arguments were not understood. Ask the caller
                               "tool with {\"pin\": \"digits\"}.";
 static const char pin_locked[] = "Too many attempts. Identity cannot be verified in this call any more.";
 static const char too_many[] = "Refused: too many requests are open in this call. Wait for their results.";
-static const char no_such_tool[] = "There is no such tool.";
+const char tool_unknown_words[] = "There is no such tool.";
+const char tool_lost_words[] =
+    "The result was lost for want of memory. Tell the caller honestly that it did not work.";
 static const char ending[] = "{\"ok\":true}";
 static const char unfinished[] =
     "Not finished yet: this takes longer than a caller should wait. It is still being worked on. Tell "
     "the caller honestly that there is no result yet and that you will say so when it comes; do not "
     "guess a result.";
-static const char interrupted[] =
-    "Interrupted: the system restarted while this was being done. It is not known whether it was "
-    "finished. Tell the caller so honestly and do not try it again unasked.";
-
 struct id tool_item_id(const struct tool *t)
 {
     struct id id;
@@ -68,7 +67,7 @@ static struct tool **slot_of(struct call *c, struct str id)
     return NULL;
 }
 
-static struct tool *tool_new(struct call *c, struct str id, struct str name, struct str arguments)
+struct tool *tool_new(struct call *c, struct str id, struct str name, struct str arguments)
 {
     struct tool **slot = NULL, *t;
 
@@ -94,11 +93,12 @@ static void tool_free(struct tool *t)
     mem_free(t->name);
     mem_free(t->arguments);
     mem_free(t->output);
+    mem_free(t->news);
     mem_free(t);
 }
 
 /* Its journal row is closed; the memory stays until the effects of this step are carried out. */
-static void tool_close(struct call *c, struct tool *t, struct call_effects *fx)
+void tool_close(struct call *c, struct tool *t, struct call_effects *fx)
 {
     struct tool **slot = slot_of(c, str_of(t->id));
 
@@ -138,6 +138,14 @@ bool tools_running(const struct call *c)
     return false;
 }
 
+bool tools_probing(const struct call *c)
+{
+    for (unsigned i = 0; i < CALL_TOOLS_PENDING; i++)
+        if (c->tools[i] != NULL && c->tools[i]->state == TOOL_PROBING)
+            return true;
+    return false;
+}
+
 uint64_t tools_running_since(const struct call *c)
 {
     uint64_t at = UINT64_MAX;
@@ -148,10 +156,27 @@ uint64_t tools_running_since(const struct call *c)
     return at;
 }
 
+uint64_t tools_owed_until(const struct call *c)
+{
+    uint64_t until = 0;
+
+    for (unsigned i = 0; i < CALL_TOOLS_PENDING; i++) {
+        const struct tool *t = c->tools[i];
+
+        if (t == NULL || t->state == TOOL_SENT)
+            continue;
+        if (t->state != TOOL_LATE)
+            return UINT64_MAX;
+        if (t->asked_at + LATE_QUIET_MS > until)
+            until = t->asked_at + LATE_QUIET_MS;
+    }
+    return until;
+}
+
 /* ---- Outputs ---- */
 
 /* One response once the last output of the batch is out. */
-static void check_batch(struct call *c, uint32_t batch)
+void tools_check_batch(struct call *c, uint32_t batch)
 {
     for (unsigned i = 0; i < CALL_TOOLS_PENDING; i++) {
         const struct tool *t = c->tools[i];
@@ -161,14 +186,6 @@ static void check_batch(struct call *c, uint32_t batch)
             return;
     }
     floor_want(c, WANT_TOOL);
-}
-
-static bool batch_has(const struct call *c, uint32_t batch, enum tool_state state)
-{
-    for (unsigned i = 0; i < CALL_TOOLS_PENDING; i++)
-        if (c->tools[i] != NULL && c->tools[i]->batch == batch && c->tools[i]->state == state)
-            return true;
-    return false;
 }
 
 static void send_output(struct tool *t, struct str text, struct call_effects *fx)
@@ -182,43 +199,42 @@ static void send_output(struct tool *t, struct str text, struct call_effects *fx
     send->u.send.text = text;
 }
 
-static void tool_send(struct call *c, struct tool *t, struct call_now now, struct call_effects *fx)
+void tool_send(struct call *c, struct tool *t, struct call_now now, struct call_effects *fx)
 {
     if (!c->sideband_open)
         return;
-    send_output(t, str_of(t->output ? t->output : unfinished), fx);
+    send_output(t, str_of(t->state == TOOL_LATE ? unfinished : t->output ? t->output : tool_lost_words), fx);
     if (t->state == TOOL_READY)
         t->state = TOOL_SENT;
     t->since = now.mono_ms;
 }
 
 /* Cut to the ceiling at a character's boundary. */
-static char *output_dup(struct str text)
+char *tool_output_dup(struct str text)
 {
     return str_dup(str_head(text, str_utf8_floor(text, CALL_OUTPUT_BYTES)));
 }
 
-static void tool_ready(struct call *c, struct tool *t, struct str text, struct call_now now,
+void tool_ready(struct call *c, struct tool *t, struct str text, struct call_now now,
                        struct call_effects *fx)
 {
     mem_free(t->output);
-    t->output = output_dup(text);
-    if (t->output == NULL)
-        t->output = output_dup(STR("The result is lost for want of memory."));
+    t->output = tool_output_dup(text);
     t->state = TOOL_READY;
     t->since = now.mono_ms;
-    fx_save_tool(fx, t, tool_state_name(t), str_of(t->output ? t->output : ""));
+    fx_save_tool(fx, t, tool_state_name(t), str_of(t->output ? t->output : tool_lost_words));
     tool_send(c, t, now, fx);
     if (t->kind != TOOL_END && t->state == TOOL_SENT)
-        check_batch(c, t->batch);
+        tools_check_batch(c, t->batch);
 }
 
-static void tool_start(struct call *c, struct tool *t, bool resumed, struct call_now now,
+void tool_start(struct call *c, struct tool *t, bool resumed, struct call_now now,
                        struct call_effects *fx)
 {
     struct call_fx *run;
 
-    (void)c;
+    if (t->kind == TOOL_PIN)
+        c->pin_tries++;
     t->state = TOOL_RUNNING;
     t->since = now.mono_ms;
     fx_save_tool(fx, t, tool_state_name(t), STR_NONE);
@@ -244,7 +260,7 @@ static bool has_text_argument(const struct tool *t, const char *key)
     return good;
 }
 
-static enum tool_kind kind_of(const struct call *c, const struct tool *t)
+enum tool_kind tool_kind_of(const struct call *c, const struct tool *t)
 {
     if (strcmp(t->name, "ask_openclaw") == 0)
         return TOOL_ASK;
@@ -258,7 +274,7 @@ static enum tool_kind kind_of(const struct call *c, const struct tool *t)
     return TOOL_UNKNOWN;
 }
 
-static void refuse(struct call *c, struct tool *t, const char *why, struct call_now now,
+void tool_refuse(struct call *c, struct tool *t, const char *why, struct call_now now,
                    struct call_effects *fx)
 {
     fx_notify_tool(fx, t, "refused", str_of(why), 0);
@@ -273,19 +289,18 @@ static void tool_begin(struct call *c, struct tool *t, struct call_now now, stru
     switch (t->kind) {
     case TOOL_ASK:
         if (c->set.tools == CALL_TOOLS_NONE)
-            refuse(c, t, not_allowed, now, fx);
+            tool_refuse(c, t, tool_not_allowed_words, now, fx);
         else if (custom ? json_check(str_of(t->arguments), NULL) < 0 : !has_text_argument(t, "request"))
-            refuse(c, t, bad_arguments, now, fx);
+            tool_refuse(c, t, bad_arguments, now, fx);
         else
             tool_start(c, t, false, now, fx);
         break;
     case TOOL_PIN:
         if (c->pin_tries >= PIN_TRIES) {
-            refuse(c, t, pin_locked, now, fx);
+            tool_refuse(c, t, pin_locked, now, fx);
         } else if (!has_text_argument(t, "pin")) {
-            refuse(c, t, bad_pin, now, fx);
+            tool_refuse(c, t, bad_pin, now, fx);
         } else {
-            c->pin_tries++;
             tool_start(c, t, false, now, fx);
         }
         break;
@@ -294,20 +309,22 @@ static void tool_begin(struct call *c, struct tool *t, struct call_now now, stru
         tool_ready(c, t, str_of(ending), now, fx);
         break;
     case TOOL_UNKNOWN:
-    default: refuse(c, t, no_such_tool, now, fx); break;
+    default: tool_refuse(c, t, tool_unknown_words, now, fx); break;
     }
 }
 
-/* A call we have no room for still gets its output, and its batch its response. */
-static void answer_without_slot(struct call *c, const struct call_output *o, struct call_effects *fx)
+/* A call we have no room for still gets its output; hanging up needs none. */
+static bool answer_without_slot(const struct call_output *o, struct call_effects *fx)
 {
+    bool ends = str_eqc(o->name, "end_call");
     struct call_fx *send = fx_send(fx, CALL_SEND_OUTPUT);
 
     id_derive(&send->u.send.item_id, "fco_", o->call_id, STR("output"));
     send->u.send.call_id = o->call_id;
-    send->u.send.text = str_of(too_many);
-    fx_hop(fx, "tool_refused", STR("too many open function calls"));
-    floor_want(c, WANT_TOOL);
+    send->u.send.text = str_of(ends ? ending : too_many);
+    if (!ends)
+        fx_hop(fx, "tool_refused", STR("too many open function calls"));
+    return ends;
 }
 
 void tools_on_response(struct call *c, const struct call_event *ev, struct call_now now,
@@ -315,7 +332,7 @@ void tools_on_response(struct call *c, const struct call_event *ev, struct call_
 {
     struct tool *begun[CALL_OUTPUTS_MAX];
     unsigned n = 0;
-    bool ends = false, speaks = false;
+    bool ends = false, speaks = false, refused = false;
 
     /* A cancelled or failed response runs nothing: its arguments may be half, its wish withdrawn. */
     if (ev->u.response.status != CALL_RESPONSE_COMPLETED)
@@ -330,10 +347,13 @@ void tools_on_response(struct call *c, const struct call_event *ev, struct call_
             continue;
         t = tool_new(c, o->call_id, o->name, o->arguments);
         if (t == NULL) {
-            answer_without_slot(c, o, fx);
+            if (answer_without_slot(o, fx))
+                ends = true;
+            else
+                refused = true;
             continue;
         }
-        t->kind = kind_of(c, t);
+        t->kind = tool_kind_of(c, t);
         t->batch = c->batch_seq;
         t->asked_at = t->since = now.mono_ms;
         /* All of the batch count as running until each was looked at: no response in between. */
@@ -343,6 +363,8 @@ void tools_on_response(struct call *c, const struct call_event *ev, struct call_
     }
     for (unsigned i = 0; i < n; i++)
         tool_begin(c, begun[i], now, fx);
+    if (refused)
+        tools_check_batch(c, c->batch_seq);
     if (ends)
         call_say_goodbye(c, CALL_REASON_ASSISTANT_ENDED, STR(""),
                          speaks ? floor_hash(ev->u.response.id) : 0, now, fx);
@@ -357,46 +379,9 @@ void tools_on_acting(struct call *c, struct str call_id, struct call_now now, st
     if (slot == NULL || (*slot)->acting)
         return;
     (*slot)->acting = true;
+    if ((*slot)->state == TOOL_RUNNING || (*slot)->state == TOOL_LATE)
+        fx_save_tool(fx, *slot, tool_state_name(*slot), STR_NONE);
     fx_notify_tool(fx, *slot, "acting", STR(""), now.mono_ms - (*slot)->asked_at);
-}
-
-/* The result of a run that the caller was told not to wait for goes in as news. */
-static void tool_news(struct call *c, struct tool *t, struct str text, struct call_now now,
-                      struct call_effects *fx)
-{
-    struct call_fx *send;
-
-    mem_free(t->output);
-    t->output = NULL;
-    if (c->sideband_open) {
-        char *whole = NULL;
-        struct buf b;
-
-        buf_init(&b, CALL_OUTPUT_BYTES + 1024);
-        (void)buf_puts(&b, STR("The result of an earlier request has come in after all. Tell the caller now, "
-                               "briefly, what it is about and what came out. Request: "));
-        (void)buf_puts(&b, str_head(str_of(t->arguments), 400));
-        (void)buf_puts(&b, STR("\nResult: "));
-        (void)buf_puts(&b, str_head(text, str_utf8_floor(text, CALL_OUTPUT_BYTES)));
-        if (buf_cstr(&b) != NULL)
-            whole = buf_steal(&b, NULL);
-        buf_free(&b);
-        t->output = whole;
-        if (whole != NULL) {
-            send = fx_send(fx, CALL_SEND_NEWS);
-            id_derive(&send->u.send.item_id, "news_", str_of(t->id), STR("late"));
-            send->u.send.text = str_of(whole);
-            floor_want(c, WANT_NEWS);
-        }
-        fx_notify_tool(fx, t, "late", text, now.mono_ms - t->asked_at);
-        fx_hop(fx, "tool_late", fx_text(fx, "%s after %llu ms", t->name,
-                                        (unsigned long long)(now.mono_ms - t->asked_at)));
-        tool_close(c, t, fx);
-        return;
-    }
-    /* Between two sidebands: it waits as an answer that is ready. */
-    t->output = output_dup(text);
-    fx_save_tool(fx, t, tool_state_name(t), str_of(t->output ? t->output : ""));
 }
 
 void tools_on_result(struct call *c, const struct call_tool_result *r, struct call_now now,
@@ -409,6 +394,10 @@ void tools_on_result(struct call *c, const struct call_tool_result *r, struct ca
     if (slot == NULL)
         return;
     t = *slot;
+    if (t->cancelled) {
+        tool_close(c, t, fx);
+        return;
+    }
     ms = now.mono_ms - t->asked_at;
     if (t->state == TOOL_LATE) {
         if (t->output == NULL)
@@ -425,147 +414,15 @@ void tools_on_result(struct call *c, const struct call_tool_result *r, struct ca
     tool_ready(c, t, r->text, now, fx);
 }
 
-/* ---- Confirmation and recovery ---- */
-
-static struct tool *by_item(struct call *c, struct str item_id)
+/*
+ * A response for outputs is wanted or on its way. Until it has begun, the journal keeps the outputs: an
+ * instance that finds one in the conversation then knows that words may be missing.
+ */
+bool tools_response_owed(const struct call *c, unsigned want)
 {
-    for (unsigned i = 0; i < CALL_TOOLS_PENDING; i++) {
-        if (c->tools[i] != NULL && str_eqc(item_id, tool_item_id(c->tools[i]).text))
-            return c->tools[i];
-    }
-    return NULL;
-}
+    const struct floor *f = &c->floor;
 
-static void probe(struct tool *t, struct call_now now, struct call_effects *fx)
-{
-    struct call_fx *send = fx_send(fx, CALL_SEND_RETRIEVE);
-
-    if (t->state != TOOL_LATE)
-        t->state = TOOL_PROBING;
-    t->since = now.mono_ms;
-    send->u.send.item_id = tool_item_id(t);
-    (void)snprintf(send->u.send.event_id.text, sizeof send->u.send.event_id.text, "p%.30s",
-                   send->u.send.item_id.text);
-}
-
-/* The output is not in the conversation: it is owed. */
-static void not_there(struct call *c, struct tool *t, struct call_now now, struct call_effects *fx)
-{
-    if (t->output != NULL) {
-        t->state = TOOL_READY;
-        tool_send(c, t, now, fx);
-        check_batch(c, t->batch);
-    } else if (t->restored && t->acting) {
-        fx_notify_tool(fx, t, "failed", str_of(interrupted), 0);
-        fx_hop(fx, "tool_interrupted", str_of(t->name));
-        tool_ready(c, t, str_of(interrupted), now, fx);
-    } else if (t->restored) {
-        t->asked_at = now.mono_ms;
-        t->restored = false;
-        fx_hop(fx, "tool_asked_again", str_of(t->name));
-        tool_start(c, t, true, now, fx);
-    } else {
-        t->state = TOOL_RUNNING;
-    }
-}
-
-/* Restored, and the caller was told already that there is no result yet. */
-static void late_again(struct call *c, struct tool *t, struct call_now now, struct call_effects *fx)
-{
-    t->state = TOOL_LATE;
-    t->confirmed = true;
-    t->asked_at = now.mono_ms;
-    if (t->output != NULL) {
-        char *text = t->output;
-
-        t->output = NULL;
-        tool_news(c, t, str_of(text), now, fx);
-        mem_free(text);
-    } else if (t->acting) {
-        tool_news(c, t, str_of(interrupted), now, fx);
-    } else {
-        struct call_fx *run = fx_add(fx, CALL_FX_TOOL_RUN);
-
-        t->restored = false;
-        run->u.tool.tool = t;
-        run->u.tool.resumed = true;
-    }
-}
-
-bool tools_on_item(struct call *c, struct str item_id, bool found, struct call_now now,
-                   struct call_effects *fx)
-{
-    struct tool *t;
-
-    /* A cheap look first: every item of the conversation passes here. */
-    if (!str_starts(item_id, STR("fco_")) || (t = by_item(c, item_id)) == NULL)
-        return false;
-    if (t->state == TOOL_LATE) {
-        t->confirmed = true;
-    } else if (t->state == TOOL_PROBING && found && t->was_late) {
-        late_again(c, t, now, fx);
-    } else if (t->state == TOOL_SENT) {
-        tool_close(c, t, fx);
-    } else if (t->state == TOOL_PROBING && found) {
-        uint32_t batch = t->batch;
-
-        tool_close(c, t, fx);
-        /* Whether the response was asked for before the line was lost is not known, unless another
-         * output of the batch had to be sent again: then it cannot have been. */
-        if (batch_has(c, batch, TOOL_SENT))
-            check_batch(c, batch);
-        else if (!batch_has(c, batch, TOOL_PROBING))
-            c->floor.guard_at = now.mono_ms + c->set.filler_after_ms;
-    }
-    return true;
-}
-
-bool tools_on_error(struct call *c, struct str event_id, struct str message, struct call_now now,
-                    struct call_effects *fx)
-{
-    struct tool *t;
-
-    if (event_id.n < 2 || !str_starts(str_skip(event_id, 1), STR("fco_")))
-        return false;
-    t = by_item(c, str_skip(event_id, 1));
-    if (t == NULL)
-        return true;
-    if (event_id.p[0] == 'p' && t->state == TOOL_PROBING) {
-        not_there(c, t, now, fx);
-    } else if (event_id.p[0] == 'p' && t->state == TOOL_LATE && !t->confirmed) {
-        send_output(t, str_of(unfinished), fx);
-        floor_want(c, WANT_TOOL);
-    } else if (event_id.p[0] == 'o' && t->state == TOOL_SENT) {
-        /* Most likely it stands there already; in any case it cannot be sent again. */
-        fx_hop(fx, "output_refused", str_head(message, 150));
-        tool_close(c, t, fx);
-    }
-    return true;
-}
-
-void tools_open(struct call *c, struct call_now now, struct call_effects *fx)
-{
-    for (unsigned i = 0; i < CALL_TOOLS_PENDING; i++) {
-        struct tool *t = c->tools[i];
-
-        if (t == NULL)
-            continue;
-        if (t->state == TOOL_PROBING || t->state == TOOL_SENT) {
-            probe(t, now, fx);
-        } else if (t->state == TOOL_READY) {
-            tool_send(c, t, now, fx);
-            if (t->kind != TOOL_END)
-                check_batch(c, t->batch);
-        } else if (t->state == TOOL_LATE && t->output != NULL) {
-            char *text = t->output;
-
-            t->output = NULL;
-            tool_news(c, t, str_of(text), now, fx);
-            mem_free(text);
-        } else if (t->state == TOOL_LATE && !t->confirmed) {
-            probe(t, now, fx);
-        }
-    }
+    return (f->want & want) != 0 || (f->response_asked && (f->asked_for & want) != 0);
 }
 
 void tools_run(struct call *c, struct call_now now, struct call_effects *fx)
@@ -576,9 +433,12 @@ void tools_run(struct call *c, struct call_now now, struct call_effects *fx)
         if (t == NULL || !c->sideband_open)
             continue;
         if (t->state == TOOL_PROBING && now.mono_ms >= t->since + PROBE_MS) {
-            not_there(c, t, now, fx);
-        } else if (t->state == TOOL_SENT && now.mono_ms >= t->since + CONFIRM_MS) {
+            tool_not_there(c, t, now, fx);
+        } else if (t->state == TOOL_SENT && ((t->confirmed && !tools_response_owed(c, WANT_TOOL)) ||
+                                             now.mono_ms >= t->since + CONFIRM_MS)) {
             tool_close(c, t, fx);
+        } else if (t->state == TOOL_LATE && t->news_sent) {
+            tool_news_run(c, t, now, fx);
         } else if (t->state == TOOL_RUNNING && now.mono_ms >= t->asked_at + c->set.tool_timeout_ms) {
             t->state = TOOL_LATE;
             fx_save_tool(fx, t, tool_state_name(t), STR_NONE);
@@ -586,7 +446,7 @@ void tools_run(struct call *c, struct call_now now, struct call_effects *fx)
             fx_hop(fx, "tool_timeout", fx_text(fx, "%s gave no result in %llu ms", t->name,
                                                (unsigned long long)(now.mono_ms - t->asked_at)));
             tool_send(c, t, now, fx);
-            check_batch(c, t->batch);
+            tools_check_batch(c, t->batch);
         }
     }
 }
@@ -602,7 +462,7 @@ uint64_t tools_deadline(const struct call *c)
             continue;
         if (t->state == TOOL_PROBING)
             at = sooner(at, t->since + PROBE_MS);
-        else if (t->state == TOOL_SENT)
+        else if (t->state == TOOL_SENT || (t->state == TOOL_LATE && t->news_sent))
             at = sooner(at, t->since + CONFIRM_MS);
         else if (t->state == TOOL_RUNNING)
             at = sooner(at, t->asked_at + c->set.tool_timeout_ms);
@@ -616,32 +476,14 @@ void tools_cancel(struct call *c, struct call_now now, struct call_effects *fx)
         struct tool *t = c->tools[i];
         struct call_fx *cancel;
 
-        if (t == NULL || (t->state != TOOL_RUNNING && t->state != TOOL_LATE))
+        if (t == NULL || t->cancelled || (t->state != TOOL_RUNNING && t->state != TOOL_LATE))
             continue;
+        t->cancelled = true;
+        if (t->state == TOOL_LATE && t->output != NULL)
+            continue; /* nothing runs */
         cancel = fx_add(fx, CALL_FX_TOOL_CANCEL);
         cancel->u.tool.tool = t;
         if (!t->acting)
             fx_notify_tool(fx, t, "cancelled", STR(""), now.mono_ms - t->asked_at);
-    }
-}
-
-void tools_restore(struct call *c, const struct call_restored *r, struct call_now now)
-{
-    c->batch_seq = 1;
-    for (unsigned i = 0; i < r->n_tools; i++) {
-        const struct call_restore_tool *from = &r->tools[i];
-        struct tool *t = tool_new(c, from->id, from->name, from->arguments);
-
-        if (t == NULL)
-            continue;
-        t->kind = kind_of(c, t);
-        t->state = TOOL_PROBING;
-        t->restored = true;
-        t->was_late = str_starts(from->state, STR("late"));
-        t->acting = str_eqc(from->state, "acting") || str_eqc(from->state, "late_acting");
-        t->batch = c->batch_seq;
-        t->asked_at = t->since = now.mono_ms;
-        if (from->output.n > 0)
-            t->output = output_dup(from->output);
     }
 }
