@@ -190,26 +190,33 @@ HASH := \#
 included = $(sort $(shell sed -nE 's,^$(HASH)include "((plugin|memory|sessions)(/[a-z_0-9]+)?)/[a-z_0-9]+\.h".*,\1,p' $(1)))
 unit_folders = $(foreach f,$(USED),$(if $(filter $(f),$(1) $(foreach g,$(1),$(below_$(call name_of,$(g))))),$(f)))
 
-# $(1): test name, $(2): archives
-define unit_rule
-$(B)/tests/unit/test_$(1): $(B)/obj/tests/unit/test_$(1).o $(2) $(LLHTTP_LIB)
+archives_of = $(foreach f,$(call unit_folders,$(call included,$(1))),$(call lib_of,$(f)))
+
+# $(1): test program without .c, $(2): archives
+define test_program
+$(B)/$(1): $(B)/obj/$(1).o $(2) $(LLHTTP_LIB)
 	@mkdir -p $$(@D)
 	$$(call say,LD,$$@)
 	$(Q)$(CC) $(SAN) -o $$@ $(LDHARD) $$< -Wl,--start-group $(2) $(LLHTTP_LIB) -Wl,--end-group \
 	    $(LIBS) $$(call give_up,$$@: it does not link)
+endef
+define unit_run
 .PHONY: unit-test_$(1)
 unit-test_$(1): $(B)/tests/unit/test_$(1)
 	@$(B)/tests/unit/test_$(1)
 endef
-ifneq ($(filter unit unit-% test,$(MAKECMDGOALS)),)
-$(foreach n,$(UNIT_NAMES),$(eval $(call unit_rule,$(n),$(foreach f,$(call unit_folders,$(call included,tests/unit/test_$(n).c)),$(call lib_of,$(f))))))
+
+# Parts of the plugin behind standard input and output, for conformance tests in JavaScript.
+CLI_PROGS := $(patsubst %.c,%,$(sort $(wildcard tests/conformance/*_cli.c)))
+ifneq ($(filter unit unit-% test test-files conformance integration $(B)/tests/%,$(MAKECMDGOALS)),)
+$(foreach t,$(UNIT_SRCS:.c=) $(CLI_PROGS),$(eval $(call test_program,$(t),$(call archives_of,$(t).c))))
+$(foreach n,$(UNIT_NAMES),$(eval $(call unit_run,$(n))))
 endif
 
 # ---- tests -------------------------------------------------------------------------------------
 
 CONF_BINS := $(patsubst tests/conformance/test_%.c,$(B)/tests/conformance/test_%,$(sort $(wildcard tests/conformance/test_*.c)))
 CONF_SOS := $(patsubst tests/conformance/so_%.c,$(B)/tests/conformance/so_%.so,$(sort $(wildcard tests/conformance/so_*.c)))
-CONF_CLIS := $(patsubst tests/conformance/%_cli.c,$(B)/tests/conformance/%_cli,$(sort $(wildcard tests/conformance/*_cli.c)))
 BENCH_BINS := $(patsubst tests/bench/bench_%.c,$(B)/tests/bench/bench_%,$(sort $(wildcard tests/bench/bench_*.c)))
 RUN = $(PYTHON) tests/run --builddir $(B) --build $(BUILD) --tools $(TOOLS) $(if $(T),--only '$(T)')
 
@@ -222,29 +229,27 @@ $(B)/tests/conformance/so_%.so: $(B)/obj/tests/conformance/so_%.o
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN) -shared -o $@ $< -pthread
-# What a conformance test in JavaScript drives: a part of the plugin behind standard input and output.
-$(B)/tests/conformance/%_cli: $(B)/obj/tests/conformance/%_cli.o $(LIBS_ALL)
-	@mkdir -p $(@D)
-	$(call say,LD,$@)
-	$(Q)$(CC) $(SAN) -o $@ $(LDHARD) $< -Wl,--start-group $(LIBS_ALL) -Wl,--end-group $(LIBS)
 $(B)/tests/bench/bench_%: $(B)/obj/tests/bench/bench_%.o $(LIBS_ALL)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN) -o $@ $(LDHARD) $< -Wl,--start-group $(LIBS_ALL) -Wl,--end-group $(LIBS)
 
-.PHONY: unit conformance integration test test-asan test-tsan bench
+.PHONY: unit conformance integration test test-files test-asan test-tsan bench
 unit: $(UNIT_BINS)
 	@$(RUN) unit
-conformance: all $(CONF_BINS) $(CONF_SOS) $(CONF_CLIS)
+TEST_FILES := $(CONF_BINS) $(CONF_SOS) $(addprefix $(B)/,$(CLI_PROGS))
+conformance: all $(TEST_FILES)
 	@$(RUN) conformance
-integration: all
+integration: all $(TEST_FILES)
 	@$(RUN) integration
-test: all $(UNIT_BINS) $(CONF_BINS) $(CONF_SOS) $(CONF_CLIS)
+test: all $(UNIT_BINS) $(TEST_FILES)
 	@$(RUN) unit conformance integration
 test-asan:
 	@$(MAKE) --no-print-directory BUILD=asan BUILDDIR=$(if $(filter-out build,$(B)),$(B)-asan,build/asan) test
 test-tsan:
 	@$(MAKE) --no-print-directory BUILD=tsan BUILDDIR=$(if $(filter-out build,$(B)),$(B)-tsan,build/tsan) test
+# Everything the tests need, without running them.
+test-files: all $(UNIT_BINS) $(TEST_FILES)
 bench: all $(BENCH_BINS)
 	@$(RUN) bench
 
