@@ -158,10 +158,10 @@ static void check_url(struct config_reader *r, const struct config_key *key, str
 
     if (str_find(text, '@') < text.n)
         url_fault(r, key, v, "it must not hold a user or password");
+    else if (!str_starts(text, STR("https://")) && !str_starts(text, STR("http://")))
+        url_fault(r, key, v, "it begins with https:// or http://");
     else if (url_read(&url, text, &e) < 0)
         url_fault(r, key, v, e.text);
-    else if (!str_eq(url.scheme, STR("https")) && !str_eq(url.scheme, STR("http")))
-        url_fault(r, key, v, "it begins with https:// or http://");
     else if (url.query.n > 0)
         url_fault(r, key, v, "it must end before the ?");
     /* Paths are appended to it. */
@@ -199,6 +199,8 @@ static const char *choice_words(struct config_reader *r, const struct config_key
     buf_init(&b, 512);
     for (const char *const *c = key->choices; *c; c++)
         (void)buf_printf(&b, "%s%s", c == key->choices ? "" : c[1] ? ", " : " or ", *c);
+    if (b.rc == ERR_NOMEM)
+        r->scratch.rc = b.rc;
     words = arena_text(&r->scratch, buf_str(&b));
     buf_free(&b);
     return words;

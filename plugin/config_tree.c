@@ -295,7 +295,9 @@ static struct str number_text(struct config_reader *r, const struct json *node)
     struct str text;
 
     buf_init(&b, 64);
-    (void)json_write(node, &b);
+    /* An empty text would read as not given. */
+    if (json_write(node, &b) < 0)
+        r->scratch.rc = ERR_NOMEM;
     text = (struct str){arena_text(&r->scratch, buf_str(&b)), b.n};
     buf_free(&b);
     return text;

@@ -70,6 +70,18 @@ static bool tab_indents(struct str line)
     return i < line.n && line.p[i] == '\t';
 }
 
+/* What people most often did on a line that libyaml cannot read. */
+static const char *hint(struct str line)
+{
+    bool flow = str_find(line, '[') < line.n || str_find_str(line, STR(": {")) < line.n;
+
+    if (tab_indents(line))
+        return "; indent with spaces, not with tabs";
+    if (flow && str_find_str(line, STR("${")) < line.n)
+        return "; between { } or [ ] write \"${NAME}\" in quotes";
+    return "";
+}
+
 static unsigned line_at(struct str text, size_t offset)
 {
     unsigned line = 1;
@@ -95,8 +107,7 @@ static void syntax_fault(struct reader *r)
               "not YAML: %s; the file must be UTF-8 without control characters", what);
     } else {
         fault(r, line, "not YAML: %s%s%s%s", p->context ? p->context : "", p->context ? ": " : "",
-              what,
-              tab_indents(line_text(r->text, line)) ? "; indent with spaces, not with tabs" : "");
+              what, hint(line_text(r->text, line)));
     }
 }
 
