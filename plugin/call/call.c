@@ -204,7 +204,8 @@ static void on_lost(struct call *c, const struct call_event *ev, struct call_now
     struct str detail = ev->u.lost.detail;
 
     c->sideband_open = false;
-    fx_hop(fx, "sideband_lost", str_head(detail, 150));
+    if (c->state != CALL_HANGING_UP) /* there it is what we asked for */
+        fx_hop(fx, "sideband_lost", str_head(detail, 150));
     switch (c->state) {
     case CALL_ATTACHING:
         if (c->try_at_ms == 0) /* else the try was given up before */
