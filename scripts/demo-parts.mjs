@@ -82,9 +82,8 @@ export function readEnvFile(file) {
 const yamlText = (native, real) => `\
 # openclaw-voice-config.yaml of the demonstration. Edit it and start again: it is written only when it
 # is not there. The annotated sample at the project's top level has every key.
-openclaw:
-  workspace: workspace
-${native ? `  gateway_url: \${OPENCLAW_GATEWAY_URL:-http://127.0.0.1:18789}
+${native ? `openclaw:
+  gateway_url: \${OPENCLAW_GATEWAY_URL:-http://127.0.0.1:18789}
   gateway_token: \${OPENCLAW_GATEWAY_TOKEN}
 ` : ''}channels:
   voice:

@@ -52,10 +52,14 @@ process.on('SIGTERM', onSignal);
 
 /* ---- what is started ---- */
 
+/* What the simulated model says when it is told to bridge a silence; all else is the simulator's own. */
+const brain = (ctx) => (/still (being )?work/.test(ctx.instructions ?? '')
+  ? { items: [{ say: 'I am still checking, one moment please.' }] } : null);
+
 async function startSimulators() {
   const rules = [{ match: /calendar/i, reply: `Tomorrow you have one thing: ${appointment}.`,
     delayMs: 400 }];
-  const openai = await startOpenAI({ tls: false, speed: once ? 8 : 3 });
+  const openai = await startOpenAI({ tls: false, speed: once ? 8 : 3, brain });
   started.push({ what: 'the simulator of OpenAI', stop: () => openai.close() });
   tell(`the simulator of OpenAI (REST, webhooks, sideband) is at ${openai.url}`);
   const model = native ? await startGatewayEndpoint({ rules }) : await startModel({ rules });
@@ -157,8 +161,11 @@ async function follow(api, id, limitMs, over) {
 async function showEnd(host, folder, id) {
   const why = await host.api.get(`/calls/${id}/why`);
   tell('why:');
-  const text = typeof why.text === 'string' ? why.text : JSON.stringify(why, null, 2);
-  text.trimEnd().split('\n').forEach((line) => tell(`    ${line}`));
+  tell(`    ${why.summary}`);
+  for (const hop of why.hops ?? [])
+    tell(`    ${String(hop.after_ms).padStart(7)} ms  ${hop.text}${hop.detail ? ` (${hop.detail})` : ''}`);
+  if (why.went_wrong)
+    tell(`    likely cause: ${why.cause}\n    cure: ${why.cure}`);
   tell('transcript, as the API has it:');
   for (const turn of await transcript(host.api, id))
     tell(`    ${new Date(turn.at).toTimeString().slice(0, 8)} ${turn.who}: ${turn.text}${
