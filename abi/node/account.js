@@ -2,7 +2,7 @@
 // The running channel: one instance of the plugin from startAccount to the abort that ends it.
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { runAgent, Runs, warmUp } from "./agent.js";
+import { runAgent, warmUp } from "./agent.js";
 import { LOG_LEVELS, nativeLibrary, OC, RequestError, STOP_LEAVE_CALLS } from "./native.js";
 import { requestPairing } from "./pairing.js";
 import { PolicyMirror } from "./policy.js";
@@ -22,9 +22,6 @@ const RETRY_MS = 200;
  * other only through this. It holds the promise of the latest stop.
  */
 const STOPPING = Symbol.for("openclaw-voice.stopping");
-
-/** The runs of this copy of the package, for its hook. */
-export const runs = new Runs();
 
 const parse = (json) => (json ? JSON.parse(json) : {});
 const within = (promise, ms) => Promise.race([promise, delay(ms, undefined, { ref: false })]);
@@ -212,7 +209,7 @@ export class Account {
     switch (name) {
       case "agent.run":
         return runAgent({
-          runtime, runs, request, signal, progress,
+          runtime, log: this.#ctx.log, request, signal, progress,
           acting: (run) => this.command("run.acting", request.call ?? "", JSON.stringify({ run })),
         });
       case "session.prepare":

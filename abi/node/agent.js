@@ -5,7 +5,7 @@ import { OC, RequestError } from "./native.js";
 import { normalizeNumber } from "./numbers.js";
 import { ACCOUNT, CHANNEL } from "./section.js";
 import { agentOf, ensureSession, removeSession, routeOf } from "./sessions.js";
-import { SAFE_TOOLS } from "./tools.js";
+import { checkGuarded, runs, SAFE_TOOLS } from "./tools.js";
 
 const ON_THE_PHONE = `This request comes from a live phone call: a voice assistant asks on behalf of the \
 caller and reads your answer aloud. Answer in one to three short sentences of plain speech. No Markdown, \
@@ -16,29 +16,6 @@ asked to change, send or run anything, say that the caller must prove who they a
 const AGAIN = `This request may have been begun before and cut off: look before you repeat anything.`;
 
 const TEXT_MAX = 16000;
-
-/** The runs under way, for the hook that watches their tool calls. */
-export class Runs {
-  #byId = new Map();
-
-  add(run) {
-    this.#byId.set(run.id, run);
-  }
-
-  remove(run) {
-    this.#byId.delete(run.id);
-  }
-
-  /** A call without a run id belongs to a run of that session, if there is one: rather refuse. */
-  find(runId, sessionKey) {
-    if (runId) return this.#byId.get(runId);
-    return [...this.#byId.values()].find((run) => run.sessionKey === sessionKey);
-  }
-
-  get size() {
-    return this.#byId.size;
-  }
-}
 
 function spokenText(result) {
   const payloads = result?.payloads ?? [];
@@ -84,7 +61,7 @@ function parametersOf(cfg, request) {
 }
 
 /** agent.run. `acting()` tells the plugin that the run is about to act. */
-export async function runAgent({ runtime, runs, request, signal, progress, acting }) {
+export async function runAgent({ runtime, log, request, signal, progress, acting }) {
   if (request.tools !== "safe" && request.tools !== "full") {
     throw new RequestError(OC.ENOTSUP, "this caller may use no tools");
   }
@@ -99,7 +76,7 @@ export async function runAgent({ runtime, runs, request, signal, progress, actin
 
   let begun;
   const run = {
-    id: `voice-${randomUUID()}`, level: request.tools, sessionKey, ended: false,
+    id: `voice-${randomUUID()}`, level: request.tools, sessionKey, ended: false, guarded: new Set(),
     acting: () => (begun ??= acting(request.run)),
   };
   let timedOut = false;
@@ -110,7 +87,7 @@ export async function runAgent({ runtime, runs, request, signal, progress, actin
   }, timeoutMs);
   const abortSignal = AbortSignal.any([signal, limit.signal]);
   abortSignal.addEventListener("abort", () => { run.ended = true; }, { once: true });
-  runs.add(run);
+  runs.set(run.id, run);
   try {
     signal.throwIfAborted();
     const result = await runtime.agent.runEmbeddedAgent({
@@ -121,6 +98,10 @@ export async function runAgent({ runtime, runs, request, signal, progress, actin
       workspaceDir: runtime.agent.resolveAgentWorkspaceDir(cfg, agentId),
       agentDir: runtime.agent.resolveAgentDir(cfg, agentId),
       config: cfg, provider, model, timeoutMs, abortSignal,
+      onAgentEvent: (event) => {
+        const fault = checkGuarded(run, event, () => limit.abort(new Error("unguarded")));
+        if (fault) log?.error?.(fault);
+      },
       onPartialReply: (partial) => {
         if (partial?.text) progress({ text: partial.text.slice(0, TEXT_MAX) });
       },
@@ -136,7 +117,7 @@ export async function runAgent({ runtime, runs, request, signal, progress, actin
   } finally {
     run.ended = true;
     clearTimeout(timer);
-    runs.remove(run);
+    runs.delete(run.id);
   }
 }
 

@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: MIT
 // The channel as the gateway sees it.
+import { createScopedDmSecurityResolver } from "openclaw/plugin-sdk/channel-config-helpers";
 import { createChannelPluginBase, createChatChannelPlugin } from "openclaw/plugin-sdk/channel-core";
 import { startAccount } from "./account.js";
 import { normalizeEntry, normalizeNumber } from "./numbers.js";
 import { pairing } from "./pairing.js";
 import { ACCOUNT, accountOf, CHANNEL, sectionOf } from "./section.js";
+
+const dmPolicy = createScopedDmSecurityResolver({
+  channelKey: CHANNEL,
+  resolvePolicy: (account) => account.dmPolicy,
+  resolveAllowFrom: (account) => account.allowFrom,
+  normalizeEntry: (entry) => normalizeEntry(entry) ?? "",
+});
 
 const NO_TEXT = "voice: a phone line takes no text messages. Send it on another channel of this person.";
 
@@ -67,13 +75,8 @@ export const plugin = createChatChannelPlugin({
     },
   },
   security: {
-    dm: {
-      channelKey: CHANNEL,
-      resolvePolicy: (account) => account.dmPolicy,
-      resolveAllowFrom: (account) => account.allowFrom,
-      normalizeEntry: (entry) => normalizeEntry(entry) ?? "",
-      defaultPolicy: "pairing",
-    },
+    /* Without dmPolicy the plugin's own security.voice.unknown_caller_policy decides. */
+    resolveDmPolicy: (context) => (context.account.dmPolicy ? dmPolicy(context) : null),
   },
   outbound: {
     base: { deliveryMode: "direct" },

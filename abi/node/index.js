@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Entry of the package. Importing and registering start nothing; startAccount does (account.js).
 import { defineChannelPluginEntry } from "openclaw/plugin-sdk/channel-core";
-import { runs } from "./account.js";
 import { plugin } from "./channel.js";
 import { descriptors, registerCommands } from "./cli.js";
 import { registerMethods } from "./rpc.js";
 import { state } from "./state.js";
-import { toolGuard } from "./tools.js";
+import { guardTool } from "./tools.js";
 
 export default defineChannelPluginEntry({
   id: "voice",
@@ -16,12 +15,15 @@ export default defineChannelPluginEntry({
   setRuntime: (runtime) => {
     state.runtime = runtime;
   },
+  /*
+   * In every mode: agent runs load their plugins by themselves, without registerFull. First of all
+   * hooks, since what may not run need not be asked about.
+   */
+  registerCapabilities: (api) => api.on("before_tool_call", guardTool, { priority: 1000 }),
   registerCliMetadata: (api) => api.registerCli(registerCommands, { descriptors }),
   registerFull: (api) => {
     if (api.registrationMode !== "full") return;
     registerMethods(api);
-    /* First of all hooks: what may not run need not be asked about. */
-    api.on("before_tool_call", toolGuard(runs), { priority: 1000 });
     api.registerService({
       id: "voice-events",
       start: (ctx) => {

@@ -8,28 +8,60 @@ export const SAFE_TOOLS = ["read", "memory_search", "memory_get", "web_search"];
 /** Find and describe tools; tool_call then calls one, which passes the hook under its own name. */
 const CONTROLS = new Set(["tool_search", "tool_describe", "tool_call"]);
 
-const SAFE = new Set(SAFE_TOOLS);
+/** More that only look, for a run that may do all: using them does not count as acting. */
+const LOOKING = new Set([
+  ...SAFE_TOOLS, ...CONTROLS, "ls", "web_fetch", "x_search", "view_image", "agents_list", "get_goal",
+  "sessions_list", "sessions_history", "sessions_search", "conversations_list",
+]);
+
+const SAFE = new Set([...SAFE_TOOLS, ...CONTROLS]);
 
 const refuse = (blockReason) => ({ block: true, blockReason });
 
-/**
- * The before_tool_call hook. `runs` finds the run a call belongs to: { level, acting() }, where acting()
- * resolves once it is written down that this run has begun to act.
+/*
+ * The runs under way by their id. A run loads the plugins it needs once more, so that the hook may be
+ * another copy's than the one that began the run: all copies share this.
  */
-export function toolGuard(runs) {
-  return async (event, ctx) => {
-    const run = runs.find(event.runId ?? ctx?.runId, ctx?.sessionKey);
-    if (!run) return undefined;
-    if (run.ended) return refuse("The call's request was withdrawn.");
-    if (CONTROLS.has(event.toolName) || SAFE.has(event.toolName)) return undefined;
-    if (run.level !== "full") {
-      return refuse(`${event.toolName} is not allowed: this caller may only read. Say that it needs their PIN.`);
-    }
-    try {
-      await run.acting();
-    } catch (error) {
-      return refuse(`Not started, because the call no longer wants it (${error?.code ?? error?.message ?? error}).`);
-    }
-    return run.ended ? refuse("The call's request was withdrawn.") : undefined;
-  };
+export const runs = (globalThis[Symbol.for("openclaw-voice.runs")] ??= new Map());
+
+/** A call without a run id belongs to a run of that session, if there is one: rather refuse. */
+function runOf(runId, sessionKey) {
+  if (runId) return runs.get(runId);
+  return [...runs.values()].find((run) => run.sessionKey === sessionKey);
+}
+
+/**
+ * The before_tool_call hook. A run is { id, sessionKey, level, ended, guarded, acting() }: guarded
+ * holds the tools the hook saw, acting() resolves once it is written down that the run begins to act.
+ */
+export async function guardTool(event, ctx) {
+  const run = runOf(event.runId ?? ctx?.runId, ctx?.sessionKey);
+  if (!run) return undefined;
+  run.guarded.add(event.toolName);
+  if (run.ended) return refuse("The call's request was withdrawn.");
+  if (run.level !== "full") {
+    if (SAFE.has(event.toolName)) return undefined;
+    return refuse(`${event.toolName} is not allowed: this caller may only read. Say that it needs their PIN.`);
+  }
+  if (LOOKING.has(event.toolName)) return undefined;
+  try {
+    await run.acting();
+  } catch (error) {
+    return refuse(`Not started, because the call no longer wants it (${error?.code ?? error?.message ?? error}).`);
+  }
+  return run.ended ? refuse("The call's request was withdrawn.") : undefined;
+}
+
+/**
+ * Looks at what a run reports of its tools: whether one ran that the hook never saw, as would be if an
+ * operator or another way to run agents left our hook out. Then a reader is stopped, and of one that
+ * may act it is at least written down. Returns what to say of it, once.
+ */
+export function checkGuarded(run, event, stop) {
+  const { phase, name } = event?.stream === "tool" ? (event.data ?? {}) : {};
+  if (phase !== "result" || !name || run.guarded.has(name)) return undefined;
+  run.guarded.add(name);
+  if (run.level !== "full") stop();
+  else if (!LOOKING.has(name)) run.acting().catch(() => {});
+  return `${name} ran without this plugin's before_tool_call hook`;
 }

@@ -538,6 +538,15 @@ static int fail_create(struct oc_error *err, int code, long lines)
     return code;
 }
 
+/* The policy is the configuration's last member: all from its value to the brace that ends both. */
+static char *policy_in(const char *json)
+{
+    const char *at = strstr(json, "\"policy\":{");
+    size_t n = at ? strlen(at + 9) : 0;
+
+    return n > 1 ? copy((struct oc_str){ at + 9, n - 1 }) : NULL;
+}
+
 static int mock_create(const struct oc_host *host, struct oc_str config, struct oc_instance **out,
                        struct oc_error *err)
 {
@@ -560,6 +569,7 @@ static int mock_create(const struct oc_host *host, struct oc_str config, struct 
     in->destroy_ms = number(text, "destroy_ms", 0);
     in->start_fails = number(text, "start_fails", 0) != 0;
     in->acting_forbidden = number(text, "acting_forbidden", 0) != 0;
+    in->policy = policy_in(text);
     free(text);
     say(in, OC_LOG_DEBUG, "created");
     *out = in;
