@@ -18,6 +18,7 @@
  *   section_name what faults in `section` are named after, such as "openclaw.json"
  *   state_dir    default of channels.voice.state_dir
  *   workspace    default of openclaw.workspace
+ *   timezone     IANA name by which days are counted (agents.defaults.userTimezone), or absent: the host's
  *   policy       as in OC_CMD_POLICY_SET
  */
 
@@ -51,7 +52,42 @@
  */
 #define OC_REQ_SESSION_PREPARE "session.prepare"
 
+/*
+ * A summary of a call for its history. {call, text: the transcript as plain text, max_words}. reply:
+ * {"text"}. Any code: an extract is made instead.
+ */
+#define OC_REQ_SUMMARY "summary.make"
+
+/*
+ * Turns of a call go into the agent's session, so that its next turn in any channel knows them. {call,
+ * session_key, turns: [{entry_id, who, text, at}]}. Each entry_id at most once, also over repeats. reply: {}.
+ */
+#define OC_REQ_TRANSCRIPT "transcript.append"
+
+/*
+ * Sends text to a person on another channel and makes that the session's last route. {id, channel, to,
+ * text, session_key}. reply: OC_OK {"message_id"}; OC_EINVAL or OC_ENOTSUP: it will never work ({"error"});
+ * OC_EBUSY: not sent, try again; any other code: it is not known whether it was sent.
+ */
+#define OC_REQ_SEND "message.send"
+
+/*
+ * Wakes the agent after a call. {call, session_key, text, tools: "none"|"safe"|"full"}. reply: {} once it is
+ * queued.
+ */
+#define OC_REQ_WAKE "session.wake"
+
 /* ---- Commands, host to plugin. ---- */
+
+/*
+ * A text message passed in a chat: {channel, peer, account?, session_key, who: "them"|"assistant", text, at}.
+ * Only of chats that the gateway admits. done: {} or {"reply": text for that chat}: the message was a code
+ * or was meant for a live call.
+ */
+#define OC_CMD_CHAT "chat.message"
+
+/* Groups of session.identityLinks: {groups: [["telegram:777", "voice:+1555..."], ...]}. done: {}. */
+#define OC_CMD_LINKS_SET "links.set"
 
 /*
  * Replaces the mirror of who may call: {dm_policy: "pairing"|"allowlist"|"open"|"disabled"|null,
