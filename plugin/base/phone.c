@@ -65,7 +65,7 @@ static bool skip_quoted(struct str *s)
     return false;
 }
 
-/* Moves *s behind a display name: a quoted string, or tokens (and UTF-8, which is sent all the same). */
+/* Moves *s behind a display name: a quoted string, or tokens (and UTF-8, which is sent, too). */
 static bool skip_display_name(struct str *s)
 {
     size_t i = 0;

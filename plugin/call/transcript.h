@@ -2,21 +2,23 @@
 #ifndef PLUGIN_CALL_TRANSCRIPT_H
 #define PLUGIN_CALL_TRANSCRIPT_H
 /*
- * What both sides of one call said, in conversation order, whatever order the events come in. A pure
- * core: events of one call go in, rows for the store come out. Owner: the call. One thread at a time.
+ * What both sides of one call said, in conversation order, whatever order the events come in. A
+ * pure core: events of one call go in, rows for the store come out. Owner: the call. One thread at
+ * a time.
  *
  * Order. Every item of the conversation (also those that are no turns: function calls, results, our
- * own messages) gets a position; positions have gaps, so that an item can be put between two others by
- * its previous item. A position never changes, but for an item whose text was known before its place.
- * The last TRANSCRIPT_ITEMS items are remembered by the hash of their id; an older one is a new item.
+ * own messages) gets a position; positions have gaps, so that an item can be put between two others
+ * by its previous item. A position never changes, but for an item whose text was known before its
+ * place. The last TRANSCRIPT_ITEMS items are remembered by the hash of their id; an older one is a
+ * new item.
  *
  * Turns. The caller's: a row when the transcription comes; one that is empty makes no row, one that
- * failed makes a row with text "" (something was said that nobody could write down), which a text that
- * comes later replaces. The assistant's: a row at the end of the response; without text none.
- * What the provider truncated is cut to what was heard, interrupted = true, and the same rows come out
- * whether the truncation is told before or after the response's end, once or twice. A message of which
- * nothing was heard is a row with text "". In a cancelled response the last message counts as
- * interrupted also when no truncation is told (its text is what was generated).
+ * failed makes a row with text "" (something was said that nobody could write down), which a text
+ * that comes later replaces. The assistant's: a row at the end of the response; without text none.
+ * What the provider truncated is cut to what was heard, interrupted = true, and the same rows come
+ * out whether the truncation is told before or after the response's end, once or twice. A message
+ * of which nothing was heard is a row with text "". In a cancelled response the last message counts
+ * as interrupted also when no truncation is told (its text is what was generated).
  *
  * Memory: sizeof(struct transcript) (below 2 KiB), and the text of the last TRANSCRIPT_KEPT
  * messages of the assistant, since they may still be cut, at most TRANSCRIPT_KEPT_BYTES each.
@@ -29,8 +31,9 @@
 
 /*
  * One row for the store: insert it, or replace the row of the same call and item_id. One exception:
- * text.p == NULL means that only interrupted and heard_ms of the stored row change. It happens when a
- * message is truncated whose text is not kept here: it was stored before a restart, or is too long.
+ * text.p == NULL means that only interrupted and heard_ms of the stored row change. It happens when
+ * a message is truncated whose text is not kept here: it was stored before a restart, or is too
+ * long.
  */
 struct transcript_row {
     struct str item_id;
@@ -73,20 +76,22 @@ struct transcript { /* private; embed it */
 void transcript_init(struct transcript *t);
 void transcript_free(struct transcript *t); /* frees the kept texts; t is as after init */
 /*
- * After a restart: the greatest pos that is stored (0: none) and the items that are still known, oldest
- * first, with their positions. New items are put behind last_pos.
+ * After a restart: the greatest pos that is stored (0: none) and the items that are still known,
+ * oldest first, with their positions. New items are put behind last_pos.
  */
 void transcript_restore(struct transcript *t, int64_t last_pos, const struct str *ids,
                         const int64_t *pos, unsigned n);
 
 /*
- * All of these: ids, texts and rows are borrowed; the rows live until the next call for t, or as long
- * as the argument whose text they are, whichever ends first. now is the wall clock. rows->n is set.
+ * All of these: ids, texts and rows are borrowed; the rows live until the next call for t, or as
+ * long as the argument whose text they are, whichever ends first. now is the wall clock. rows->n is
+ * set.
  */
 
 /*
- * SPEECH_STARTED (prev none), COMMITTED and ITEM_ADDED: the item's place. prev.p NULL: not said, behind
- * all others until told. Idempotent. Rows: one when a turn moves whose row was made before, else none.
+ * SPEECH_STARTED (prev none), COMMITTED and ITEM_ADDED: the item's place. prev.p NULL: not said,
+ * behind all others until told. Idempotent. Rows: one when a turn moves whose row was made before,
+ * else none.
  */
 void transcript_on_item(struct transcript *t, struct str id, struct str prev, enum call_who who,
                         uint64_t now_wall_ms, struct transcript_rows *rows);
@@ -100,16 +105,16 @@ void transcript_on_text_failed(struct transcript *t, struct str id, uint64_t now
 void transcript_on_response(struct transcript *t, const struct call_event *ev, uint64_t now_wall_ms,
                             struct transcript_rows *rows);
 /*
- * TRUNCATED: one row when the message's row was made already, with its cut text (or text.p NULL, see
- * transcript_row); else none, and it is remembered for the response's end.
+ * TRUNCATED: one row when the message's row was made already, with its cut text (or text.p NULL,
+ * see transcript_row); else none, and it is remembered for the response's end.
  */
 void transcript_on_truncated(struct transcript *t, struct str id, uint64_t heard_ms,
                              uint64_t now_wall_ms, struct transcript_rows *rows);
 
 /*
- * What was heard of a text: its first heard_ms / audio_ms characters, back to the end of a word, at the
- * boundary of a UTF-8 sequence; a slice of text. audio_ms 0: 15 characters a second. Scripts that are
- * written without blanks are cut between characters.
+ * What was heard of a text: its first heard_ms / audio_ms characters, back to the end of a word, at
+ * the boundary of a UTF-8 sequence; a slice of text. audio_ms 0: 15 characters a second. Scripts
+ * that are written without blanks are cut between characters.
  */
 struct str transcript_heard(struct str text, uint64_t heard_ms, uint64_t audio_ms);
 

@@ -50,7 +50,7 @@ static bool scan_string(struct scan *s, struct str *raw, bool *plain)
     return false;
 }
 
-/* Moves behind one value, up to the comma or brace that ends it. Counts brackets, not their kinds. */
+/* Moves behind one value, to the comma or brace that ends it. Counts brackets, not their kinds. */
 static bool skip_value(struct scan *s)
 {
     struct str raw;
@@ -121,8 +121,8 @@ static int hex4(const char *p, const char *end)
 }
 
 /*
- * Generated text that was cut off may end in half a surrogate pair. Losing a whole response.done for
- * that would leave the call waiting for it, so such escapes become U+FFFD, which is as long.
+ * Generated text that was cut off may end in half a surrogate pair. Losing a whole response.done
+ * for that would leave the call waiting for it, so such escapes become U+FFFD, which is as long.
  */
 static bool mend_escapes(char *p, size_t n)
 {
@@ -356,7 +356,8 @@ static struct str response_detail(const struct json *response)
 }
 
 /* Fills o from an item; *use says whether it is one that a call can do something with. */
-static bool read_output(struct rt_event *r, const struct json *item, struct call_output *o, bool *use)
+static bool read_output(struct rt_event *r, const struct json *item, struct call_output *o,
+                        bool *use)
 {
     struct str type = json_get_str(item, "type");
 

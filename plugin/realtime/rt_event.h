@@ -2,9 +2,9 @@
 #ifndef PLUGIN_REALTIME_RT_EVENT_H
 #define PLUGIN_REALTIME_RT_EVENT_H
 /*
- * Server events of OpenAI's Realtime API (GA), from JSON text to struct call_event, and client events
- * from words of ours to JSON. No I/O. Source: the API's OpenAPI document, realtime/server and
- * realtime/client. Loop thread; an rt_event lives until rt_event_free().
+ * Server events of OpenAI's Realtime API (GA), from JSON text to struct call_event, and client
+ * events from words of ours to JSON. No I/O. Source: the API's OpenAPI document, realtime/server
+ * and realtime/client. Loop thread; an rt_event lives until rt_event_free().
  */
 #include "plugin/base/buf.h"
 #include "plugin/base/err.h"
@@ -22,11 +22,12 @@ struct rt_event {
 /*
  * Reads one event. Types that mean nothing to a call give CALL_EV_NONE cheaply (the deltas are most
  * of the traffic: they are recognised by their type without building a tree), and so do events that
- * lack what would make them mean something. Every optional field may be null or missing; text fields
- * then have p NULL or n 0. Lone surrogates and NUL escapes in strings become U+FFFD.
- * item.added, .created and .done are all CALL_EV_ITEM_ADDED, so it may come more than once for one item;
- * u.item.text is what the item says at that time, if anything. 0, ERR_INVALID (no JSON, no object,
- * no type), ERR_NOMEM. On 0 the caller must rt_event_free(); out must not be copied meanwhile.
+ * lack what would make them mean something. Every optional field may be null or missing; text
+ * fields then have p NULL or n 0. Lone surrogates and NUL escapes in strings become U+FFFD.
+ * item.added, .created and .done are all CALL_EV_ITEM_ADDED, so it may come more than once for one
+ * item; u.item.text is what the item says at that time, if anything. 0, ERR_INVALID (no JSON, no
+ * object, no type), ERR_NOMEM. On 0 the caller must rt_event_free(); out must not be copied
+ * meanwhile.
  */
 int rt_event_read(struct rt_event *out, struct str text, struct err *e);
 void rt_event_free(struct rt_event *ev);

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define RETRY_MS 200u        /* plus up to 100 ms, so that calls that failed together do not retry so */
+#define RETRY_MS 200u        /* plus up to 100 ms: calls that failed together do not retry so */
 #define RETRY_AFTER_S_MAX 1u /* a caller hears ringing meanwhile */
 #define TRY_MS_MIN 200u      /* with less time left another try is for nothing */
 #define REJECT_MS 10000u

@@ -2,9 +2,9 @@
 #ifndef PLUGIN_REALTIME_RT_REST_H
 #define PLUGIN_REALTIME_RT_REST_H
 /*
- * OpenAI's REST calls for a telephone call, over one warm connection pool: accept, reject, hangup, and
- * the list of models. Loop thread. One `struct rt_api` an instance; the requests it made are answered
- * or silently dropped (after rt_api_close) exactly once.
+ * OpenAI's REST calls for a telephone call, over one warm connection pool: accept, reject, hangup,
+ * and the list of models. Loop thread. One `struct rt_api` an instance; the requests it made are
+ * answered or silently dropped (after rt_api_close) exactly once.
  */
 #include "plugin/call/event.h"
 #include "plugin/net/httpc.h"
@@ -20,24 +20,25 @@ struct rt_api_config {
 };
 
 /*
- * The answer to a request; r is borrowed for the call. r->maybe_sent means that the server may have done
- * it: the status is good, or this or an earlier try got a 5xx or, after it was sent, no answer. After
- * an accept that failed so: try the sideband.
+ * The answer to a request; r is borrowed for the call. r->maybe_sent means that the server may have
+ * done it: the status is good, or this or an earlier try got a 5xx or, after it was sent, no
+ * answer. After an accept that failed so: try the sideband.
  */
 typedef void rt_rest_fn(void *arg, const struct call_rest_result *r);
 typedef void rt_models_fn(void *arg, int status, struct str body);
 
-/* Copies the config. ERR_INVALID (url, control character in the key), ERR_TLS (ca_file), ERR_NOMEM. */
+/* Copies the config. ERR_INVALID (URL, characters in the key), ERR_TLS (ca_file), ERR_NOMEM. */
 int rt_api_open(struct rt_api **out, struct loop *loop, const struct rt_api_config *config,
                 const struct log *log, struct err *e);
 /* Cancels what is under way without callbacks, then `closed` on the loop. */
 void rt_api_close(struct rt_api *api, void (*closed)(void *arg), void *arg);
 /*
- * POST /realtime/calls/{id}/accept. One bounded retry (about 250 ms, Retry-After up to 1 s) after 429,
- * 5xx or a network error, one after 404, none after 401 and other 4xx. fn fires once, with what the last
- * try said, not from inside this; total time is bounded by timeout_ms. The token cancels by
- * rt_rest_cancel(). One retry in all, whatever the reasons. The same codes for all requests:
- * ERR_INVALID (call_id empty or over 256 bytes), ERR_CLOSED, ERR_FULL, ERR_NOMEM: fn will not fire.
+ * POST /realtime/calls/{id}/accept. One bounded retry (about 250 ms, Retry-After up to 1 s) after
+ * 429, 5xx or a network error, one after 404, none after 401 and other 4xx. fn fires once, with
+ * what the last try said, not from inside this; total time is bounded by timeout_ms. The token
+ * cancels by rt_rest_cancel(). One retry in all, whatever the reasons. The same codes for all
+ * requests: ERR_INVALID (call_id empty or over 256 bytes), ERR_CLOSED, ERR_FULL, ERR_NOMEM: fn will
+ * not fire.
  */
 int rt_accept(struct rt_api *api, struct str call_id, struct str session_json, uint32_t timeout_ms,
               rt_rest_fn *fn, void *arg, struct rt_rest **out);
@@ -49,8 +50,8 @@ int rt_hangup(struct rt_api *api, struct str call_id, rt_rest_fn *fn, void *arg,
               struct rt_rest **out);
 int rt_models(struct rt_api *api, rt_models_fn *fn, void *arg);
 /*
- * fn will not fire any more. NULL is fine. The handle is invalid once fn has returned; inside fn this
- * does nothing.
+ * fn will not fire any more. NULL is fine. The handle is invalid once fn has returned; inside fn
+ * this does nothing.
  */
 void rt_rest_cancel(struct rt_rest *r);
 /* What the sideband needs, see rt_sideband.h; all borrowed while the api is open. */

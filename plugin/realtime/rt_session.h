@@ -26,8 +26,8 @@ struct rt_session {
 };
 
 /*
- * Writes the object into out (cleared first). Empty fields are left out. 0 or out->rc; ERR_INVALID (and
- * an empty out) when a field with fixed values has another one, a tool's name is not of
+ * Writes the object into out (cleared first). Empty fields are left out. 0 or out->rc; ERR_INVALID
+ * (and an empty out) when a field with fixed values has another one, a tool's name is not of
  * [A-Za-z0-9_-]{1,64}, or its parameters are no JSON object.
  */
 int rt_session_write(struct buf *out, const struct rt_session *s);

@@ -3,8 +3,8 @@
 #define PLUGIN_REALTIME_RT_SIDEBAND_H
 /*
  * The control channel of one call: a WebSocket to {base}/realtime?call_id=..., Bearer key, no beta
- * header, never model=. Reads events into struct call_event. Loop thread. It does not reconnect: the
- * call decides that.
+ * header, never model=. Reads events into struct call_event. Loop thread. It does not reconnect:
+ * the call decides that.
  */
 #include "plugin/call/event.h"
 
@@ -22,12 +22,15 @@ struct rt_sideband_handler {
 };
 
 /*
- * Connects (10 s at most). Pings after 10 s and counts as lost after 25 s without a byte. ERR_INVALID,
- * ERR_NOMEM; everything else comes by lost(), later. Close it before rt_api_close().
+ * Connects (10 s at most). Pings after 10 s and counts as lost after 25 s without a byte.
+ * ERR_INVALID, ERR_NOMEM; everything else comes by lost(), later. Close it before rt_api_close().
  */
 int rt_sideband_open(struct rt_sideband **out, struct rt_api *api, struct str call_id,
                      const struct rt_sideband_handler *h, void *arg);
-/* Queues a client event (JSON text, copied). ERR_CLOSED, ERR_FULL (1 MiB waits already), ERR_NOMEM. */
+/*
+ * Queues a client event (JSON text, copied). ERR_CLOSED (also before the connection is up; wait for
+ * CALL_EV_SESSION), ERR_FULL (1 MiB waits already), ERR_NOMEM.
+ */
 int rt_sideband_send(struct rt_sideband *s, struct str json);
 /* Closes with 1000; no callback fires any more; memory goes later by itself. NULL is fine. */
 void rt_sideband_close(struct rt_sideband *s);

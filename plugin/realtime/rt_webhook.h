@@ -2,9 +2,9 @@
 #ifndef PLUGIN_REALTIME_RT_WEBHOOK_H
 #define PLUGIN_REALTIME_RT_WEBHOOK_H
 /*
- * The body of OpenAI's webhook `realtime.call.incoming`, after its signature was checked (proto/sig.h).
- * No I/O; any thread. What it returns is borrowed from the document inside and lives until
- * rt_webhook_free().
+ * The body of OpenAI's webhook `realtime.call.incoming`, after its signature was checked
+ * (proto/sig.h). No I/O; any thread. What it returns is borrowed from the document inside and lives
+ * until rt_webhook_free().
  */
 #include "plugin/base/err.h"
 #include "plugin/base/str.h"
@@ -26,13 +26,16 @@ struct rt_webhook {
 };
 
 /*
- * ERR_INVALID with a text for the log when the body is no JSON object, has no string type, or, for an
- * incoming call, no usable string call_id (empty, over 256 bytes, characters outside
+ * ERR_INVALID with a text for the log when the body is no JSON object, has no string type, or, for
+ * an incoming call, no usable string call_id (empty, over 256 bytes, characters outside
  * [A-Za-z0-9_.-]).
  */
 int rt_webhook_read(struct rt_webhook *out, struct str body, struct err *e);
 void rt_webhook_free(struct rt_webhook *w);
-/* The n-th (0 = first) SIP header of that name (case ignored; compact forms f, i, t, m are the same as From, Call-ID, To, Contact). */
+/*
+ * The n-th (0 = first) SIP header of that name (case ignored; the compact forms f, i, t, m are the
+ * same as From, Call-ID, To, Contact).
+ */
 struct str rt_webhook_header(const struct rt_webhook *w, const char *name, unsigned n);
 
 #endif

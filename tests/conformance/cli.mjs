@@ -19,7 +19,8 @@ function parseLines(text) {
 /** The answers of a program to questions, in their order. */
 export function ask(name, questions) {
   const input = questions.map((q) => `${JSON.stringify(q)}\n`).join('');
-  const done = spawnSync(find(name), { input, encoding: 'utf8', maxBuffer: 1 << 28, timeout: 60000 });
+  const done = spawnSync(find(name),
+    { input, encoding: 'utf8', maxBuffer: 1 << 28, timeout: 60000 });
   if (done.status !== 0)
     throw new Error(`${name} ended with ${done.status ?? done.signal}: ${done.stderr}`);
   const answers = parseLines(done.stdout);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What plugin/realtime reads and writes, for tests in other languages. Each line of standard input is
- * one of
+ * What plugin/realtime reads and writes, for tests in other languages. Each line of standard input
+ * is one of
  *     {"read":"text of a server event"}        -> {"rc":0,"kind":"RESPONSE_DONE"}
  *     {"webhook":"text of a webhook's body"}    -> {"rc":0,"kind":"INCOMING"|"OTHER","call_id":..}
  *     {"write":"response_create", ...}          -> {"rc":0,"out":"text of the client event"}

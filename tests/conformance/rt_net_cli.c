@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The REST calls, the sideband and the transcript of one telephone call over real sockets, for tests
- * in other languages:
+ * The REST calls, the sideband and the transcript of one telephone call over real sockets, for
+ * tests in other languages:
  *     rt_net_cli BASE_URL KEY CALL_ID [CA_FILE]
- * accepts the call, joins its sideband, speaks first, writes the transcript, and ends when the sideband
- * is gone; a key pressed by the caller ('#') makes it hang up. One JSON line each for the answers, the
- * kinds of events, the loss, and last {"turns":[..]}.
+ * accepts the call, joins its sideband, speaks first, writes the transcript, and ends when the
+ * sideband is gone; a key pressed by the caller ('#') makes it hang up. One JSON line each for the
+ * answers, the kinds of events, the loss, and last {"turns":[..]}.
  */
 #include "plugin/base/json.h"
 #include "plugin/base/mem.h"

@@ -3,8 +3,8 @@
  * The webhook verifier for tests in other languages: each line of standard input is
  *     {"headers":{"webhook-id":..,"webhook-timestamp":..,"webhook-signature":..}, "body_hex":"..",
  *      "secrets":[..], "now":seconds}
- * and is answered by {"result":"good"|"missing"|"stale"|"bad"|"keys","why":".."}; "keys": the secrets
- * cannot be secrets.
+ * and is answered by {"result":"good"|"missing"|"stale"|"bad"|"keys","why":".."}; "keys": the
+ * secrets cannot be secrets.
  */
 #include "plugin/base/json.h"
 #include "plugin/proto/sig.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The retry policy over a pool, timers and a clock that stand here instead of the real ones: a linker
- * takes a function from an archive only when nobody else has it.
+ * The retry policy over a pool, timers and a clock that stand here instead of the real ones: a
+ * linker takes a function from an archive only when nobody else has it.
  */
 #include "plugin/base/mem.h"
 #include "plugin/net/httpc.h"
