@@ -9,9 +9,9 @@ import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 
-const ROOT = process.env.VOICE_ROOT || join(dirname(fileURLToPath(import.meta.url)), "../..");
+const ROOT = process.env.OCV_ROOT || join(dirname(fileURLToPath(import.meta.url)), "../..");
 const SAMPLE = join(ROOT, "openclaw-voice-config.yaml");
-const BUILD = process.env.VOICE_BUILDDIR || join(ROOT, "build");
+const BUILD = process.env.OCV_BUILDDIR || join(ROOT, "build");
 const SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const text = readFileSync(SAMPLE, "utf8");
 // A setting that is commented out has no blank behind its "#"; words have one.
@@ -106,7 +106,7 @@ before(() => { home = mkdtempSync(join(tmpdir(), "config-sample-")); });
 after(() => rmSync(home, { recursive: true, force: true }));
 
 function start(env) {
-    const child = spawn(process.env.VOICE_HOST || join(BUILD, "openclaw-voice-host"), ["--config", SAMPLE, "--plugin", process.env.VOICE_SO || join(BUILD, "openclaw_voice.so")], {
+    const child = spawn(process.env.OCV_HOST || join(BUILD, "openclaw-voice-host"), ["--config", SAMPLE, "--plugin", process.env.OCV_SO || join(BUILD, "openclaw_voice.so")], {
         env: { PATH: process.env.PATH, HOME: home, PORT: "0", LC_ALL: "C.UTF-8",
                ASAN_OPTIONS: process.env.ASAN_OPTIONS ?? "", TSAN_OPTIONS: process.env.TSAN_OPTIONS ?? "",
                ...env },

@@ -1085,7 +1085,7 @@ static void out_of_memory(void)
 
 static void sample(void)
 {
-    const char *root = getenv("VOICE_ROOT");
+    const char *root = getenv("OCV_ROOT");
     char json[1024];
     struct seen s;
 
