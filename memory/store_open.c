@@ -81,12 +81,13 @@ static bool uri_put(char *out, size_t cap, size_t *at, const char *text)
 }
 
 /*
- * Waits for another process' write lock: short naps at first, since a commit takes about as long as one
- * write to the disk, and never beyond busy_ms, a waiting operation's deadline or the end of the store.
+ * Waits for another process' write lock: short naps, since a commit takes about as long as one write to
+ * the disk and a busy neighbour lets go for an instant only, and never beyond busy_ms, a waiting operation's
+ * deadline or the end of the store.
  */
 static int on_busy(void *arg, int count)
 {
-    static const unsigned naps_us[] = {200, 500, 1000, 2000, 5000, 10000};
+    static const unsigned naps_us[] = {100, 200, 300, 500, 700, 1000};
     unsigned nap = naps_us[count < 5 ? count : 5];
     struct store *s = arg;
     uint64_t now = clock_mono_ms(), until;
