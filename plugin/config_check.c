@@ -12,6 +12,7 @@
  */
 static const char *const without_effect[] = {
     "openclaw.workspace",
+    "channels.voice.openai.project_id",
     "channels.voice.twilio.",
     "channels.voice.integration.",
     "channels.voice.call.record_calls",
