@@ -119,6 +119,7 @@ struct tool { /* one function call of the model */
     bool restored;  /* from before a restart: no run of ours belongs to it until started */
     bool confirmed; /* SENT, LATE: its output was seen in the conversation */
     bool was_late;  /* restored: the journal says that it was LATE */
+    bool probed;    /* LATE: the provider was asked for its output and has not said */
     bool cancelled; /* nobody waits for it any more */
     bool news_sent; /* LATE: its result was handed to the sideband, not yet seen there */
     bool news_here; /* LATE: seen there */

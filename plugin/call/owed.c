@@ -78,7 +78,7 @@ static void news_seen(struct call *c, struct tool *t)
 
 /* The result of a run that the caller was told not to wait for. It is kept until it was handed over. */
 void tool_news(struct call *c, struct tool *t, struct str text, struct call_now now,
-                      struct call_effects *fx)
+               struct call_effects *fx)
 {
     mem_free(t->output);
     t->output = tool_output_dup(text);
@@ -141,6 +141,7 @@ static void probe(struct tool *t, struct call_now now, struct call_effects *fx)
 
     if (t->state != TOOL_LATE)
         t->state = TOOL_PROBING;
+    t->probed = true;
     t->since = now.mono_ms;
     send->u.send.item_id = tool_item_id(t);
     (void)snprintf(send->u.send.event_id.text, sizeof send->u.send.event_id.text, "p%.30s",
@@ -155,12 +156,11 @@ static const char *why_not_again(const struct call *c, const struct tool *t)
     return t->kind == TOOL_PIN ? NULL : tool_unknown_words;
 }
 
-/* The output is not in the conversation: it is owed. */
 void tool_not_there(struct call *c, struct tool *t, struct call_now now, struct call_effects *fx)
 {
     bool was_late = t->was_late;
 
-    t->was_late = false;
+    t->was_late = t->probed = false;
     if (t->output != NULL) {
         t->state = TOOL_READY;
         if (was_late)
@@ -192,6 +192,7 @@ static void late_again(struct call *c, struct tool *t, struct call_now now, stru
 {
     t->state = TOOL_LATE;
     t->confirmed = true;
+    t->probed = false;
     t->asked_at = now.mono_ms;
     if (t->output != NULL) {
         news_send(c, t, now, fx);
@@ -257,7 +258,8 @@ bool tools_on_error(struct call *c, struct str event_id, struct str message, str
         tool_close(c, t, fx);
     } else if (event_id.p[0] == 'p' && t->state == TOOL_PROBING) {
         tool_not_there(c, t, now, fx);
-    } else if (event_id.p[0] == 'p' && t->state == TOOL_LATE && !t->confirmed) {
+    } else if (event_id.p[0] == 'p' && t->state == TOOL_LATE && t->probed && !t->confirmed) {
+        t->probed = false;
         tool_send(c, t, now, fx);
         floor_want(c, WANT_TOOL);
     } else if (event_id.p[0] == 'o' && t->state == TOOL_SENT) {
