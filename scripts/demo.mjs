@@ -32,7 +32,9 @@ async function stopAll() {
   if (stopping)
     return;
   stopping = true;
-  for (const { what, stop } of started.reverse()) {
+  for (const { what, stop, needed } of started.reverse()) {
+    if (needed && !needed())
+      continue;
     tell(`stopping ${what}`);
     await stop();
   }
@@ -209,6 +211,7 @@ async function placeCall(host, folder, { openai, model }) {
   simCall.once('attached', () => tell('  the plugin joined the control channel'));
   simCall.once('over', (result) => tell(`  the line is closed (${result.reason}, by ${result.by})`));
   watchTools(simCall);
+  started.push({ what: 'the call', needed: () => !simCall.over, stop: async () => simCall.hangup() });
   const call = await follow(host.api, simCall.callId, CALL_MS, () => simCall.over);
   if (stopping)
     return false;
