@@ -46,7 +46,10 @@ typedef void index_json_fn(void *arg, int rc, struct str json);
 /* {"hits":[{path|call, from, lines, at, text, score}]}; any words, no FTS syntax. limit 1..20. */
 int index_search(struct index *ix, const struct index_scope *scope, struct str query, unsigned limit,
                  index_json_fn *fn, void *arg);
-/* {"path","from","lines","total_lines","text"}: path as in hits; inside the workspace's memory only. ERR_NOT_FOUND, ERR_DENIED. */
+/*
+ * {"path","from","lines","total_lines","text"}: path as in hits; inside the workspace's memory only.
+ * ERR_NOT_FOUND, ERR_DENIED.
+ */
 int index_get(struct index *ix, const struct index_scope *scope, struct str path, unsigned from,
               unsigned lines, index_json_fn *fn, void *arg);
 /* A finished call's text for searching. */

@@ -3,6 +3,7 @@
 
 #include "memory/claims.h"
 #include "memory/journal_int.h"
+#include "plugin/base/heard.h"
 #include "plugin/base/id.h"
 #include "plugin/base/mem.h"
 
@@ -405,7 +406,43 @@ struct turn {
     struct op o;
     struct str call;
     struct journal_turn row;
+    bool only_cut; /* the text stands in the row and is cut there */
 };
+
+/* A message that was stored whole turns out to have been cut off: once, by what was heard of it. */
+static int cut_run(struct store *s, const struct turn *t)
+{
+    static const char read_sql[] = "SELECT text, audio_ms FROM turn"
+                                   " WHERE call=?1 AND item_id=?2 AND interrupted=0";
+    static const char write_sql[] = "UPDATE turn SET text=?3, heard_ms=?4, interrupted=1"
+                                    " WHERE call=?1 AND item_id=?2";
+    char *heard;
+    int rc;
+    sqlite3_stmt *st = store_stmt(s, read_sql, &rc);
+
+    if (st == NULL)
+        return rc;
+    journal_bind(st, 1, t->call);
+    journal_bind(st, 2, t->row.item_id);
+    rc = sqlite3_step(st);
+    if (rc != SQLITE_ROW)
+        return rc == SQLITE_DONE ? 0 : store_rc(s, rc);
+    heard = str_dup(heard_text(journal_text(st, 0), t->row.heard_ms, journal_u64(st, 1)));
+    (void)sqlite3_reset(st);
+    if (heard == NULL)
+        return ERR_NOMEM;
+    st = store_stmt(s, write_sql, &rc);
+    if (st != NULL) {
+        journal_bind(st, 1, t->call);
+        journal_bind(st, 2, t->row.item_id);
+        journal_bind(st, 3, str_of(heard));
+        journal_bind_int(st, 4, t->row.heard_ms);
+        rc = journal_step(s, st);
+        (void)sqlite3_clear_bindings(st); /* the text goes */
+    }
+    mem_free(heard);
+    return rc;
+}
 
 static int turn_run(struct store_op *op, struct store *s, struct sqlite3 *db)
 {
@@ -416,10 +453,13 @@ static int turn_run(struct store_op *op, struct store *s, struct sqlite3 *db)
         " text=excluded.text, interrupted=excluded.interrupted, audio_ms=excluded.audio_ms,"
         " heard_ms=excluded.heard_ms, at=excluded.at";
     struct turn *t = (struct turn *)op;
+    sqlite3_stmt *st;
     int rc;
-    sqlite3_stmt *st = store_stmt(s, sql, &rc);
 
     (void)db;
+    if (t->only_cut)
+        return cut_run(s, t);
+    st = store_stmt(s, sql, &rc);
     if (st == NULL)
         return rc;
     journal_bind(st, 1, t->call);
@@ -446,6 +486,7 @@ int journal_turn(struct store *s, struct str call, const struct journal_turn *ro
         return rc;
     t = block;
     t->row = *row;
+    t->only_cut = row->text.p == NULL;
     t->call = pack(&text, call);
     t->row.item_id = pack(&text, row->item_id);
     t->row.who = pack(&text, row->who);

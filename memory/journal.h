@@ -86,7 +86,10 @@ struct journal_turn {
     bool interrupted;
     uint64_t audio_ms, heard_ms, at;
 };
-/* Inserts, or replaces the row of that item id. */
+/*
+ * Inserts, or replaces the row of that item id. text.p NULL: the stored row is cut to heard_ms and marked
+ * interrupted, unless it is already; nothing else of it changes.
+ */
 int journal_turn(struct store *s, struct str call, const struct journal_turn *row, journal_fn *fn,
                  void *arg);
 

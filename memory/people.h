@@ -17,7 +17,7 @@
 #define PEOPLE_CODE_TRIES 5u
 
 typedef void people_fn(void *arg, int rc);
-typedef void people_json_fn(void *arg, int rc, struct str json); /* json borrowed; ERR_NOT_FOUND, ERR_BAD_STATE, ... by rc */
+typedef void people_json_fn(void *arg, int rc, struct str json); /* json is borrowed */
 
 /* What is known of a caller when the phone rings. Borrowed for the callback. */
 struct people_caller {
@@ -110,9 +110,11 @@ int people_set_summary(struct store *s, struct str call, struct str summary, con
 /* ---- API ---- */
 
 int people_list(struct store *s, unsigned limit, people_json_fn *fn, void *arg);           /* {"callers":[...]} */
-int people_get(struct store *s, struct str id, people_json_fn *fn, void *arg);             /* one, with identities and calls */
+int people_get(struct store *s, struct str id, people_json_fn *fn,
+               void *arg); /* one, with identities and calls */
 int people_export(struct store *s, struct str id, people_json_fn *fn, void *arg);          /* everything we hold */
-int people_search(struct store *s, struct str query, unsigned limit, people_json_fn *fn, void *arg); /* turns: {"hits":[{call, at, who, text, number}]} */
+/* Turns: {"hits":[{call, at, who, text, number}]}. */
+int people_search(struct store *s, struct str query, unsigned limit, people_json_fn *fn, void *arg);
 int people_missed(struct store *s, unsigned limit, people_json_fn *fn, void *arg);         /* {"missed":[...]} */
 /*
  * Erases the person of `id` (or one number of theirs when only_number): rows of caller, person, identity,

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #ifndef PLUGIN_WHY_H
 #define PLUGIN_WHY_H
-/* A call's flight record in plain words: what happened when, and for a call that went wrong the likely cause and its cure. Pure. */
+/*
+ * A call's flight record in plain words: what happened when, and for a call that went wrong the likely
+ * cause and its cure. Pure.
+ */
 #include "plugin/base/buf.h"
 #include "plugin/base/str.h"
 

@@ -111,11 +111,5 @@ void transcript_on_response(struct transcript *t, const struct call_event *ev, u
 void transcript_on_truncated(struct transcript *t, struct str id, uint64_t heard_ms,
                              uint64_t now_wall_ms, struct transcript_rows *rows);
 
-/*
- * What was heard of a text: its first heard_ms / audio_ms characters, back to the end of a word, at
- * the boundary of a UTF-8 sequence; a slice of text. audio_ms 0: 15 characters a second. Scripts
- * that are written without blanks are cut between characters.
- */
-struct str transcript_heard(struct str text, uint64_t heard_ms, uint64_t audio_ms);
 
 #endif

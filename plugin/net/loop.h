@@ -36,7 +36,10 @@ uint64_t loop_now_ms(const struct loop *l); /* monotonic, as clock_mono_ms(); lo
  * the last other handle is closed by its owner.
  */
 void loop_stop(struct loop *l);
-/* Joins the thread (if started) and frees. Not on the loop thread. uv_loop_close()'s code: 0, or UV_EBUSY when a handle leaked. */
+/*
+ * Joins the thread (if started) and frees. Not on the loop thread. uv_loop_close()'s code: 0, or UV_EBUSY
+ * when a handle leaked.
+ */
 int loop_close(struct loop *l);
 
 typedef void timer_fn(void *arg);

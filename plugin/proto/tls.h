@@ -19,7 +19,10 @@ void tls_ctx_free(struct tls_ctx *c);
 /* OpenSSL's version text, of the library really in use. Static. */
 const char *tls_library(void);
 
-/* Client: verifies `host` (name or address) and sends SNI; resumes the context's last session for it. Server: host NULL. */
+/*
+ * Client: verifies `host` (name or address) and sends SNI; resumes the context's last session for it.
+ * Server: host NULL.
+ */
 int tls_open(struct tls **out, struct tls_ctx *c, const char *host, struct err *e);
 void tls_free(struct tls *t);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "plugin/base/mem.h"
+#include "plugin/base/heard.h"
 #include "plugin/call/transcript.h"
 #include "tests/unit/t.h"
 
@@ -480,12 +481,12 @@ static void texts_are_cut_between_words(void)
     };
 
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        struct str got = transcript_heard(str_of(table[i].text), table[i].heard_ms,
+        struct str got = heard_text(str_of(table[i].text), table[i].heard_ms,
                                           table[i].audio_ms);
 
         T_MEM_EQ(got.p, got.n, table[i].want, strlen(table[i].want));
     }
-    T_EQ(transcript_heard(STR_NONE, 5, 5).n, 0);
+    T_EQ(heard_text(STR_NONE, 5, 5).n, 0);
 }
 
 static uint32_t random_below(uint32_t *seed, uint32_t n)
