@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #ifndef MEMORY_STORE_INT_H
 #define MEMORY_STORE_INT_H
-/* What store.c (queue and thread), store_commit.c (transactions) and store_open.c (opening the file) share. memory/ only. */
+/*
+ * What store.c (queue and thread), store_commit.c (transactions) and store_open.c (opening the file)
+ * share. memory/ only.
+ */
 #include "memory/owner.h"
 #include "memory/store.h"
 

@@ -269,8 +269,13 @@ static void racer(const struct kit *dir, int out, int go, unsigned who)
         struct journal_call row;
 
         (void)snprintf(id, sizeof id, "call_%u_%u", who, i);
-        (void)snprintf(openai, sizeof openai, i % 3 ? "rtc_%u" : "rtc_%u_%u", i, who);
-        (void)snprintf(sip, sizeof sip, i % 3 == 1 ? "" : "sip_%u", i);
+        if (i % 3)
+            (void)snprintf(openai, sizeof openai, "rtc_%u", i);
+        else /* another id for the same call: the SIP Call-ID decides */
+            (void)snprintf(openai, sizeof openai, "rtc_%u_%u", i, who);
+        (void)snprintf(sip, sizeof sip, "sip_%u", i);
+        if (i % 3 == 1)
+            sip[0] = '\0';
         row = row_of(id, openai, sip);
         if (journal_claim(k.s, &row, 0, on_claim, &h[i]) < 0)
             _exit(2);
