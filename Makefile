@@ -71,7 +71,7 @@ LIB_OBJS := $(patsubst %.c,$(B)/obj/%.o,$(LIB_SRCS))
 LLHTTP_DIR := /usr/share/llhttp
 LLHTTP_OBJS := $(addprefix $(B)/obj/llhttp/,api.o http.o llhttp.o)
 LLHTTP_LIB := $(B)/lib/libllhttp.a
-GEN := $(B)/gen/manifest.h $(B)/gen/config_keys.c
+GEN := $(B)/gen/manifest.h $(B)/gen/config_keys.c $(B)/gen/package.json $(B)/gen/openclaw.plugin.json
 GEN_OBJ := $(B)/obj/gen/config_keys.o
 LIBS_ALL := $(foreach f,$(USED),$(call lib_of,$(f))) $(LLHTTP_LIB)
 
@@ -167,8 +167,8 @@ $(NODE_ADDON): $(ADDON_OBJS) abi/node/exports.map
 	    $(LDHARD) $(ADDON_OBJS) -pthread -ldl
 
 # The folder that `openclaw plugins install` takes.
-PKG_FILES := $(wildcard abi/node/*.js) openclaw.plugin.json package.json skill.json SKILL.md LICENSE
-$(B)/package.stamp: $(SO) $(NODE_ADDON) $(PKG_FILES) plugin.toml scripts/gen-manifest.py scripts/stage.sh
+PKG_FILES := $(wildcard abi/node/*.js) skill.json SKILL.md LICENSE
+$(B)/package.stamp: $(SO) $(NODE_ADDON) $(GEN) $(PKG_FILES) plugin.toml scripts/gen-manifest.py scripts/stage.sh
 	$(call say,STAGE,$(PKG))
 	$(Q)$(PYTHON) scripts/gen-manifest.py --check
 	$(Q)sh scripts/stage.sh $(B) $(PKG)
@@ -292,7 +292,7 @@ help:
 	@echo "make test-asan     the same with AddressSanitizer and UBSan; test-tsan with ThreadSanitizer"
 	@echo "make bench         the measurements"
 	@echo "make lint          include ranks, banned functions, headers on their own, clang"
-	@echo "make manifest      writes openclaw.plugin.json, package.json, skill.json from plugin.toml"
+	@echo "make manifest      writes skill.json from plugin.toml"
 	@echo "make clean         what was built (not the tools)"
 	@echo "BUILD=release|debug|asan|tsan  BUILDDIR=folder  V=1 shows commands"
 

@@ -280,10 +280,19 @@ def skill_json(m):
             "abi": p["abi"], "capabilities": p["capabilities"], "entry": "SKILL.md"}
 
 
-def derived(m, keys):
-    as_text = lambda o: json.dumps(o, indent=2, ensure_ascii=False) + "\n"
-    return {"openclaw.plugin.json": as_text(plugin_json(m, keys)),
-            "package.json": as_text(package_json(m)), "skill.json": as_text(skill_json(m))}
+def as_text(o):
+    return json.dumps(o, indent=2, ensure_ascii=False) + "\n"
+
+
+def generated(m, keys):
+    """What only the build needs."""
+    return {"manifest.h": manifest_h(m, len(keys)), "config_keys.c": config_keys_c(keys),
+            "openclaw.plugin.json": as_text(plugin_json(m, keys)), "package.json": as_text(package_json(m))}
+
+
+def derived(m):
+    """What stands in the project, for those who read it unbuilt."""
+    return {"skill.json": as_text(skill_json(m))}
 
 
 def put(path, text):
@@ -298,9 +307,9 @@ def put(path, text):
         f.write(text)
 
 
-def check(m, keys):
+def check(m):
     wrong = []
-    for name, text in derived(m, keys).items():
+    for name, text in derived(m).items():
         try:
             with open(os.path.join(ROOT, name), encoding="utf-8") as f:
                 if f.read() != text:
@@ -324,12 +333,12 @@ def main():
     if what == ["--gen"] and len(sys.argv) == 3:
         out = sys.argv[2]
         os.makedirs(out, exist_ok=True)
-        put(os.path.join(out, "manifest.h"), manifest_h(m, len(keys)))
-        put(os.path.join(out, "config_keys.c"), config_keys_c(keys))
+        for name, text in generated(m, keys).items():
+            put(os.path.join(out, name), text)
     elif what == ["--check"]:
-        check(m, keys)
+        check(m)
     elif what == ["--write"]:
-        for name, text in derived(m, keys).items():
+        for name, text in derived(m).items():
             put(os.path.join(ROOT, name), text)
     else:
         sys.exit(__doc__)

@@ -7,7 +7,7 @@ build=$1 out=$2
 new=$out.new
 rm -rf "$new" "$out.old"
 mkdir -p "$new/skill/voice"
-cp package.json openclaw.plugin.json skill.json LICENSE abi/node/*.js "$new/"
+cp "$build/gen/package.json" "$build/gen/openclaw.plugin.json" skill.json LICENSE abi/node/*.js "$new/"
 cp SKILL.md "$new/skill/voice/SKILL.md"
 # The gateway copies the package for every instance: no debug information in it.
 for lib in openclaw_voice.so openclaw_voice_node.node; do
