@@ -4,9 +4,9 @@
 /*
  * The rows that make calls survive a crash: claims, calls, turns, hops of the flight record, tool runs.
  * Every function copies its arguments, queues one store operation and answers on the loop thread after
- * the commit (fn may be NULL). Negative returns (ERR_FULL, ERR_NOMEM, ERR_CLOSED, and ERR_TOO_BIG
- * for over 8 MiB of text): nothing was queued, fn will not fire. Times are Unix milliseconds. Ids are ours ("call_...", made by id_make(), so that their order
- * is that of time) unless said otherwise.
+ * the commit (fn may be NULL). Negative returns (ERR_FULL, ERR_NOMEM, ERR_CLOSED, and ERR_TOO_BIG for
+ * over 8 MiB of text): nothing was queued, fn will not fire. Times are Unix milliseconds. Ids are ours
+ * ("call_...", made by id_make(), so that their order is that of time) unless said otherwise.
  *
  * Tables: claim(key, call, at)  call(...)  turn(call, item_id, pos, ...)  hop(call, seq, at, hop, detail)
  *         tool_run(call, tool_call, ...)  claim_left(at, key). PRAGMA user_version = STORE_SCHEMA.

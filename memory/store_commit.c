@@ -156,7 +156,7 @@ static void health_bad(struct store *s, int rc)
 }
 
 /* Hands finished operations to the loop; one wake, and none if the last one was not answered yet. */
-static void store_hand_over(struct store *s, struct store_list *done)
+static void hand_over(struct store *s, struct store_list *done)
 {
     unsigned n = 0;
     size_t bytes = 0;
@@ -184,7 +184,7 @@ static void finish_one(struct store *s, struct store_op *op, int rc)
 
     op->rc = rc;
     store_list_add(&done, op);
-    store_hand_over(s, &done);
+    hand_over(s, &done);
 }
 
 /* A row that was promised to be kept, and cannot be, is worth a line: its maker may not listen. */
@@ -274,8 +274,8 @@ static void finish_group(struct store *s, struct store_op **op, unsigned n)
                      op[i]->rc <= ERR_SQLITE ? s->text : err_name(op[i]->rc));
         store_list_add(&done, op[i]);
     }
-    store_hand_over(s, &done);
-    health_good(s, n);
+    health_good(s, n); /* first: whoever hears of the commit may look at the health */
+    hand_over(s, &done);
 }
 
 /* The wait for the lock ended with the first deadline: those that are over go, the rest moves up. */
