@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Derives everything that repeats plugin.toml.
 
-  gen-manifest.py --gen DIR   manifest.h and config_keys.c for the build; checks the top level too
+  gen-manifest.py --gen DIR   what the build needs: manifest.h, config_keys.c, package.json, openclaw.plugin.json
   gen-manifest.py --check     fails when a derived file at the top level disagrees with plugin.toml
   gen-manifest.py --write     writes those files
 """
