@@ -330,7 +330,7 @@ static uint64_t silence_due(const struct call *c)
 
     uint64_t owed = tools_owed_until(c);
 
-    if (c->set.silence_ms == 0 || f->guard_at != 0 || f->greet_at != 0 || owed == UINT64_MAX)
+    if (c->set.silence_ms == 0 || f->guard_at != 0 || owed == UINT64_MAX)
         return 0;
     return later(f->quiet_since + c->set.silence_ms, owed);
 }

@@ -189,8 +189,9 @@ static void silent_session_counts_as_lost(void)
     kit_run(&kit, 1);
     T_EQ(kit.detaches, 1);
     T_EQ(kit_hops(&kit, "sideband_lost"), 1);
+    kit_run(&kit, 100);
     kit_lost(&kit, 0); /* the closed one says so as well: one pause, not two */
-    kit_run(&kit, 300);
+    kit_run(&kit, 100);
     T_EQ(kit.attaches, 2);
     kit_run(&kit, 24000);
     expect(CALL_HANGING_UP, CALL_REASON_ATTACH_FAILED);
@@ -465,6 +466,18 @@ static void goodbye_is_heard(void)
     expect(CALL_HANGING_UP, CALL_REASON_SHUTDOWN);
     kit_close(&kit);
 
+    T_CASE("another response was heard to its end before the error came for the goodbye");
+    kit_live(&kit, kit_settings());
+    kit_end(&kit, CALL_REASON_SHUTDOWN);
+    kit_response(&kit, CALL_EV_RESPONSE_STARTED, "resp_other");
+    kit_response(&kit, CALL_EV_AUDIO_STARTED, "resp_other");
+    kit_error(&kit, "conversation_already_has_active_response", kit.ask.event_id);
+    kit_response(&kit, CALL_EV_AUDIO_STOPPED, "resp_other");
+    expect(CALL_GOODBYE, CALL_REASON_SHUTDOWN);
+    kit_done(&kit, "resp_other", CALL_RESPONSE_COMPLETED, &words, 1);
+    T_EQ(kit.asks, 3);
+    kit_close(&kit);
+
     T_CASE("the goodbye is refused: no dead air");
     kit_live(&kit, kit_settings());
     kit_end(&kit, CALL_REASON_SHUTDOWN);
@@ -541,6 +554,17 @@ static void restore_each_state(void)
         expect(CALL_OVER, CALL_REASON_ENDED_WHILE_DOWN);
         kit_close(&kit);
     }
+
+    T_CASE("claimed, and the second accept met an error of the server: perhaps it still rings");
+    restored("claimed", false, "");
+    kit_rest(&kit, CALL_EV_ACCEPTED, 503, true);
+    for (unsigned i = 0; i < 3; i++) {
+        expect(CALL_ATTACHING, CALL_REASON_NONE);
+        kit_lost(&kit, 404);
+        kit_run(&kit, 700);
+    }
+    expect(CALL_REFUSING, CALL_REASON_ACCEPT_FAILED);
+    kit_close(&kit);
 
     T_CASE("accepted: attached and greeted");
     restored("accepted", false, "");

@@ -184,6 +184,18 @@ static void fillers(void)
     T_EQ(kit.asks, 2);
     kit_close(&kit);
 
+    T_CASE("a filler that fails is asked for again as a filler");
+    live_with(0);
+    ask_one("call_1");
+    kit_run(&kit, 3000);
+    kit_response(&kit, CALL_EV_RESPONSE_STARTED, "resp_f");
+    kit_done(&kit, "resp_f", CALL_RESPONSE_FAILED, NULL, 0);
+    kit_run(&kit, 400);
+    T_EQ(kit.asks, 3);
+    T_HAS(kit.ask.text, "still working");
+    T_FALSE(kit.ask_tools);
+    kit_close(&kit);
+
     T_CASE("a result during the filler: the answer comes behind it");
     live_with(0);
     ask_one("call_1");
@@ -356,6 +368,21 @@ static void audio_that_never_stops(void)
     T_EQ(kit.c.state, CALL_LIVE);
     kit_run(&kit, 1);
     T_EQ(kit.c.reason, CALL_REASON_SILENCE);
+    kit_close(&kit);
+
+    T_CASE("words behind words: nobody counts silence while the first are heard");
+    live_with(5000);
+    kit_response(&kit, CALL_EV_RESPONSE_STARTED, "resp_long");
+    kit_response(&kit, CALL_EV_AUDIO_STARTED, "resp_long");
+    ev.u.response.id = STR("resp_long");
+    ev.u.response.audio_tokens = 400; /* 20 s */
+    kit_step(&kit, &ev);
+    kit_response(&kit, CALL_EV_RESPONSE_STARTED, "resp_short");
+    ev.u.response.id = STR("resp_short");
+    ev.u.response.audio_tokens = 20;
+    kit_step(&kit, &ev);
+    kit_run(&kit, 20000);
+    T_EQ(kit.c.state, CALL_LIVE);
     kit_close(&kit);
 
     T_CASE("words behind words: the second's length says nothing of the first's");

@@ -617,13 +617,17 @@ static void batch_half_lost(void)
     kit_run(&kit, 1000);
     kit_session(&kit);
     kit_item(&kit, CALL_EV_ITEM_FOUND, kit.retrieve[0].item_id);
-    kit_run(&kit, 2500);
+    kit_run(&kit, 2999);
     T_EQ(kit.asks, 1);
-    kit_result(&kit, "call_2", 0, "Two.");
+    kit_run(&kit, 1);
     T_EQ(kit.asks, 2);
+    T_HAS(kit.ask.text, "still working");
+    kit_speak(&kit, "resp_f");
+    kit_result(&kit, "call_2", 0, "Two.");
+    T_EQ(kit.asks, 3);
     kit_speak(&kit, "resp_a");
     kit_run(&kit, 60000);
-    T_EQ(kit.asks, 2);
+    T_EQ(kit.asks, 3);
     kit_close(&kit);
 }
 
