@@ -351,6 +351,9 @@ void tls_free(struct tls *t)
         return;
     t->in = STR_NONE;
     t->wire = NULL;
+    /* A connection cut without close_notify spoils its session for OpenSSL; for HTTP it is nothing unusual. */
+    if (t->state != TLS_FAILED && !SSL_in_init(t->ssl))
+        SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(t->ssl);
     ERR_clear_error();
     ctx_unref(t->ctx);
