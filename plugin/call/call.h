@@ -42,8 +42,8 @@
  *   REFUSING    a reject is in flight, the row says "refusing" or the reason is known. 15 s.
  *   OVER        the row is final and nothing is pending.
  *
- * Speaking (floor.c): never two responses at once. Tools (tool.c): exactly one output for each
- * function call, then one response for all calls of a response.
+ * Speaking (floor.c): never two responses at once. Tools (tool.c, owed.c): exactly one output for
+ * each function call, then one response for all calls of a response.
  */
 #include "plugin/base/buf.h"
 #include "plugin/base/id.h"

@@ -574,7 +574,9 @@ static void new_walk(void)
     memset(&book, 0, sizeof book);
     book.next_call = 10;
     if (dice(3) == 0) {
-        restore(states[dice(5)], dice(2), dice(2) ? tools[dice(5)] : NULL, dice(2) ? "Sunny." : "");
+        unsigned state = dice(5), tool = dice(10), more = dice(4);
+
+        restore(states[state], more & 1, tool < 5 ? tools[tool] : NULL, more & 2 ? "Sunny." : "");
         return;
     }
     set.silence_ms = dice(2) ? 0 : 1000 + dice(20000);
