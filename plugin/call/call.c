@@ -617,8 +617,41 @@ void call_restore(struct call *c, const struct call_restored *r, struct call_now
 
 static void on_saved(struct call *c, uint32_t ticket, struct call_now now)
 {
-    if (ticket == TICKET_GREET && c->floor.greet_at != 0)
+    if (ticket != TICKET_GREET || c->floor.greet_at == 0)
+        return;
+    c->greet_saved = true;
+    if (!c->set.context_late)
         c->floor.greet_at = now.mono_ms;
+}
+
+static void tell(struct call *c, struct str id, struct str text, struct call_effects *fx)
+{
+    struct call_fx *f;
+
+    if (!c->sideband_open || text.n == 0)
+        return;
+    f = fx_send(fx, CALL_SEND_NEWS);
+    id_derive(&f->u.send.item_id, "told_", id, STR(""));
+    f->u.send.text = text;
+}
+
+/* The shell feeds it when the sideband is open; the greeting need not wait any more. */
+static void on_context(struct call *c, const struct call_event *ev, struct call_now now,
+                       struct call_effects *fx)
+{
+    c->set.context_late = false;
+    tell(c, STR("context"), ev->u.text, fx);
+    if (c->greet_saved && c->floor.greet_at != 0)
+        c->floor.greet_at = now.mono_ms;
+}
+
+static void on_tell(struct call *c, const struct call_event *ev, struct call_effects *fx)
+{
+    if (c->state != CALL_LIVE || !c->sideband_open)
+        return;
+    tell(c, ev->u.tell.id, ev->u.tell.text, fx);
+    if (ev->u.tell.speak)
+        floor_want(c, WANT_NEWS);
 }
 
 void call_step(struct call *c, const struct call_event *ev, struct call_now now,
@@ -629,8 +662,9 @@ void call_step(struct call *c, const struct call_event *ev, struct call_now now,
         return;
     switch (ev->kind) {
     case CALL_EV_NONE:
-    case CALL_EV_CONTEXT:
     case CALL_EV_COUNT: break;
+    case CALL_EV_CONTEXT: on_context(c, ev, now, fx); break;
+    case CALL_EV_TELL: on_tell(c, ev, fx); break;
     case CALL_EV_ACCEPTED: on_accepted(c, ev, now, fx); break;
     case CALL_EV_REJECTED: on_rejected(c, ev, now, fx); break;
     case CALL_EV_HUNG_UP: on_hung_up(c, ev, now, fx); break;

@@ -95,6 +95,9 @@ struct call_settings { /* copied into the call */
     bool pin_available; /* verify_identity is among them */
     const char *const *custom_tools; /* names from the agent file; borrowed for the call's life */
     unsigned n_custom_tools;
+    const char *const *native_tools; /* names that the shell answers itself; borrowed likewise */
+    unsigned n_native_tools;
+    bool context_late; /* CALL_EV_CONTEXT will come: the greeting waits for it, at most 300 ms */
 };
 
 #define CALL_TOOLS_PENDING 16  /* function calls without an output at one time; more are refused */
@@ -110,7 +113,7 @@ enum tool_state { /* names in the journal: tool_state_name() */
     TOOL_LATE     /* an honest "not finished" went out; the run goes on and its result will be news */
 };
 
-enum tool_kind { TOOL_ASK, TOOL_END, TOOL_PIN, TOOL_UNKNOWN };
+enum tool_kind { TOOL_ASK, TOOL_NATIVE, TOOL_END, TOOL_PIN, TOOL_UNKNOWN };
 
 struct tool { /* one function call of the model */
     enum tool_state state;
@@ -171,6 +174,7 @@ struct call {
     uint64_t ended_wall_ms;
     unsigned tries;
     unsigned not_found;      /* handshakes answered 404 in a row */
+    bool greet_saved;
     bool restored, greeted, was_live, second_accept, uncertain_accept, sideband_open;
     bool accepted;         /* the provider said so, or the session spoke */
     bool warned, expires_first; /* the provider's limit comes before ours */
@@ -195,7 +199,7 @@ enum call_fx_kind {
     CALL_FX_ATTACH,   /* open the sideband */
     CALL_FX_DETACH,   /* close it if open */
     CALL_FX_SEND,     /* u.send to the sideband */
-    CALL_FX_TOOL_RUN, /* u.tool: start working on it (TOOL_ASK or TOOL_PIN) */
+    CALL_FX_TOOL_RUN, /* u.tool: start working on it (TOOL_ASK, TOOL_NATIVE or TOOL_PIN) */
     CALL_FX_TOOL_CANCEL, /* u.tool: its result is wanted no more; keep what has begun to act */
     CALL_FX_SAVE,     /* write the call's row: u.save columns by CALL_SAVE_* */
     CALL_FX_SAVE_TURN,/* u.turn */

@@ -19,7 +19,8 @@ enum call_ev {
     CALL_EV_SAVED,         /* a save that was asked for with a ticket is durable: u.ticket */
     CALL_EV_END,           /* somebody wants it over: u.end */
     CALL_EV_LEAVE,         /* this instance stops; the call lives on at the provider */
-    CALL_EV_CONTEXT,       /* the host prepared the session: u.text = its key */
+    CALL_EV_CONTEXT,       /* what the model should know from the start came late: u.text */
+    CALL_EV_TELL,          /* the model should know something now: u.tell */
     /* tools */
     CALL_EV_TOOL_ACTING, /* u.tool: the run is about to change something */
     CALL_EV_TOOL_DONE,   /* u.tool: its result, good or bad */
@@ -122,6 +123,11 @@ struct call_event {
             struct str detail;
         } end;
         struct call_tool_result tool;
+        struct {
+            struct str id;   /* the same for the same thing told again */
+            struct str text;
+            bool speak;      /* and it should say something about it */
+        } tell;
         struct str text;
         uint32_t ticket;
     } u;

@@ -268,6 +268,9 @@ enum tool_kind tool_kind_of(const struct call *c, const struct tool *t)
         return TOOL_END;
     if (strcmp(t->name, "verify_identity") == 0 && c->set.pin_available)
         return TOOL_PIN;
+    for (unsigned i = 0; i < c->set.n_native_tools; i++)
+        if (strcmp(t->name, c->set.native_tools[i]) == 0)
+            return TOOL_NATIVE;
     for (unsigned i = 0; i < c->set.n_custom_tools; i++)
         if (strcmp(t->name, c->set.custom_tools[i]) == 0)
             return TOOL_ASK;

@@ -351,6 +351,11 @@ static void make(struct made *m, enum call_ev kind, unsigned variant)
     case CALL_EV_END: make_end(m, variant); break;
     case CALL_EV_CONTEXT:
     case CALL_EV_DTMF: m->ev.u.text = STR("#"); break;
+    case CALL_EV_TELL:
+        m->ev.u.tell.id = STR("a message");
+        m->ev.u.tell.text = variant % 2 ? STR("") : STR("They wrote: half past ten.");
+        m->ev.u.tell.speak = variant < 3;
+        break;
     case CALL_EV_TOOL_ACTING:
     case CALL_EV_TOOL_DONE:
         m->ev.u.tool.call_id = str_of(m->call_ids[variant % 3]);
