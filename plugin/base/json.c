@@ -482,7 +482,7 @@ void jw_num(struct buf *b, double v)
         (void)buf_puts(b, STR("null"));
         return;
     }
-    if (v == (double)(int64_t)v && fabs(v) < 9007199254740992.0) {
+    if (fabs(v) < 9007199254740992.0 && v == (double)(int64_t)v) {
         (void)buf_printf(b, "%lld", (long long)v);
         return;
     }
@@ -507,6 +507,9 @@ void jw_null(struct buf *b)
 
 void jw_raw(struct buf *b, struct str json)
 {
+    /* separate() looks at the last byte: white space behind the value would hide that one was finished. */
+    while (json.n > 0 && strchr(" \t\r\n", json.p[json.n - 1]) != NULL)
+        json.n--;
     separate(b);
     (void)buf_puts(b, json);
 }

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+#include "plugin/base/json.h"
+
+#include "plugin/base/mem.h"
+#include "tests/unit/t.h"
+
+#include <math.h>
+
+/* After JSONTestSuite's classes: what every reader must take and what every reader must refuse. */
+static const char *const good[] = {
+    "null", "true", "false", "0", "-0", "1", "-1", "123.5", "0.5", "1e5", "1E+5", "1e-5", "-0.0e0",
+    "1.5e300", "\"\"", "\"a\"", "[]", "{}", "[1,2]", " [ 1 , 2 ] ", "{\"a\":1}", "{ \"a\" : { } }",
+    "\t\r\n1 ", "[[[]]]", "{\"a\":[],\"b\":{}}", "[{\"a\":1},{\"b\":[2]}]", "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"",
+    "\"\\u0041\\u00e9\\uD834\\uDD1E\"", "\"\xc3\xa9\xe2\x82\xac\xf0\x9d\x84\x9e\"", "\"\x7f\"",
+    "{\"a\":1,\"a\":2}", "{\"\":0}", "[null,true,false]", "\"\\uFFFF\"", "\"\\u0001\"",
+    "[0,1,-2,3.25,4e2]", "{\"a\":{\"b\":{\"c\":[]}}}",
+};
+
+static const char *const bad[] = {
+    "", " ", "nul", "nulll", "True", "tru", "NaN", "Infinity", "-Infinity", "-", "+1", "1.", ".5", "-.5",
+    "01", "-01", "00", "1e", "1e+", "1E", "1.e5", "0x1", "1a", "1 2", "--1", "1_000", "\"", "\"a", "'a'",
+    "a", "[", "]", "{", "}", "[1", "[1,", "[1,]", "[,1]", "[,]", "[1 2]", "[1,,2]", "[1]]", "[}", "{]",
+    "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{,\"a\":1}", "{a:1}", "{1:1}", "{\"a\" 1}", "{\"a\":1 \"b\":2}",
+    "{\"a\":1}}", "{\"a\":1}x", "[1]x", "\"\\\"", "\"\\x41\"", "\"\\u\"", "\"\\u00\"", "\"\\u00G0\"",
+    "\"\\u0000\"", "\"\\uD800\"", "\"\\uD800a\"", "\"\\uD800\\n\"", "\"\\uDC00\"", "\"\\uD800\\uD800\"",
+    "\"\\uDC00\\uD800\"", "\"a\tb\"", "\"a\nb\"", "\"a\rb\"", "\"\x01\"", "\"\xff\"", "\"\xc3\"",
+    "\"\xc0\x80\"", "\"\xed\xa0\x80\"", "\"\xf4\x90\x80\x80\"", "\xef\xbb\xbf{}", "[1]/**/", "//\n1",
+    "[\"a\",\n4\n,1,", "{\"a\":true} \"x\"", "\"a\" \"b\"", "[\xc3\xa9]", "\x0c[]", "[\x0b]", "\\u0020[]",
+};
+
+static void what_is_json(void)
+{
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        struct err e = {0};
+        struct json *root = NULL;
+
+        if (json_check(str_of(good[i]), &e) != 0)
+            T_FAIL("refused %s: %s", good[i], e.text);
+        if (json_parse(&root, str_of(good[i]), &e) != 0)
+            T_FAIL("cannot parse %s: %s", good[i], e.text);
+        json_free(root);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct err e = {0};
+        struct json *root = NULL;
+
+        if (json_check(str_of(bad[i]), &e) != ERR_INVALID || e.text[0] == '\0')
+            T_FAIL("case %zu passed: %s", i, bad[i]);
+        T_EQ(json_parse(&root, str_of(bad[i]), NULL), ERR_INVALID);
+        T_NULL(root);
+    }
+    T_EQ(json_check(str_make("1\0", 2), NULL), ERR_INVALID);
+    T_EQ(json_check(str_make("\"a\0b\"", 5), NULL), ERR_INVALID);
+    T_EQ(json_check(STR_NONE, NULL), ERR_INVALID);
+}
+
+/* Any prefix of a text that is no number is refused, and never read beyond its end. */
+static void cut_anywhere(void)
+{
+    static const char text[] = "{\"a\":[1,-2.5e3,\"x\\u00e9\\n\xc3\xa9\"],\"b\":{\"c\":null,\"d\":true}}";
+
+    for (size_t n = 0; n < sizeof text - 1; n++) {
+        char *exact = malloc(n ? n : 1); /* so that a sanitizer sees a step too far */
+
+        memcpy(exact, text, n);
+        if (json_check(str_make(exact, n), NULL) != ERR_INVALID)
+            T_FAIL("the first %zu bytes passed", n);
+        free(exact);
+    }
+    T_OK(json_check(str_of(text), NULL));
+}
+
+static void depth(void)
+{
+    char text[JSON_MAX_DEPTH * 2 + 3];
+
+    for (int extra = 0; extra < 2; extra++) {
+        size_t d = JSON_MAX_DEPTH + (size_t)extra, n = 0;
+
+        for (size_t i = 0; i < d; i++)
+            text[n++] = '[';
+        for (size_t i = 0; i < d; i++)
+            text[n++] = ']';
+        T_EQ(json_check(str_make(text, n), NULL), extra ? ERR_INVALID : 0);
+    }
+}
+
+static void reading(void)
+{
+    struct json *r = NULL;
+    struct str text = STR("{\"s\":\"t\\u00e9xt\",\"n\":-12.7,\"big\":1e300,\"t\":true,\"z\":null,"
+                          "\"o\":{\"p\":{\"q\":5}},\"a\":[1,\"two\",null],\"S\":\"case\"}");
+    const struct json *item;
+
+    T_MUST(json_parse(&r, text, NULL) == 0);
+    T_TRUE(json_is_object(r));
+    T_TRUE(str_eqc(json_get_str(r, "s"), "t\xc3\xa9xt"));
+    T_TRUE(str_eqc(json_get_str(r, "S"), "case"));
+    T_TRUE(json_get_str(r, "n").p == NULL);
+    T_TRUE(json_get_str(r, "none").p == NULL);
+    T_EQ(json_get_int(r, "n", 0), -12);
+    T_TRUE(json_num(json_get(r, "n"), 0) == -12.7);
+    T_TRUE(json_get_int(r, "big", 0) == INT64_MAX);
+    T_EQ(json_get_int(r, "s", 9), 9);
+    T_TRUE(json_get_bool(r, "t", false));
+    T_TRUE(json_get_bool(r, "none", true));
+    T_NULL(json_get(r, "z"));
+    T_EQ(json_int(json_get(json_at(r, "o", "p"), "q"), 0), 5);
+    T_NULL(json_at(r, "s", "p"));
+    T_NULL(json_get(NULL, "x"));
+    item = json_first(json_get(r, "a"));
+    T_TRUE(json_is_number(item));
+    item = json_next(item);
+    T_TRUE(json_is_string(item) && str_eqc(json_str(item), "two"));
+    item = json_next(item);
+    T_NOT_NULL(item); /* an item that is null is still an item */
+    T_FALSE(json_is_string(item) || json_is_bool(item) || json_is_object(item));
+    T_NULL(json_next(item));
+    T_NULL(json_next(NULL));
+    T_NULL(json_first(json_get(r, "s")));
+    T_TRUE(str_eqc(json_key(json_first(r)), "s"));
+    json_free(r);
+    json_free(NULL);
+}
+
+static void writing(void)
+{
+    struct buf b;
+
+    buf_init(&b, 10000);
+    jw_open(&b, '{');
+    jw_kstr(&b, "s", STR("a\"b\\c\n\x01\x1f\xc3\xa9"));
+    jw_kint(&b, "i", -5);
+    jw_key(&b, "l");
+    jw_open(&b, '[');
+    jw_int(&b, INT64_MIN);
+    jw_num(&b, 0.1);
+    jw_num(&b, 3);
+    jw_num(&b, 1e300);
+    jw_num(&b, INFINITY);
+    jw_bool(&b, true);
+    jw_null(&b);
+    jw_open(&b, '{');
+    jw_close(&b, '}');
+    jw_open(&b, '[');
+    jw_close(&b, ']');
+    jw_str(&b, STR("x"));
+    jw_close(&b, ']');
+    jw_kbool(&b, "b", false);
+    jw_kstrc(&b, "none", NULL);
+    jw_kraw(&b, "raw", STR("[1,2]"));
+    jw_close(&b, '}');
+    T_STR_EQ(buf_cstr(&b), "{\"s\":\"a\\\"b\\\\c\\n\\u0001\\u001f\xc3\xa9\",\"i\":-5,\"l\":[-9223372036854775808,"
+             "0.1,3,1e+300,null,true,null,{},[],\"x\"],\"b\":false,\"none\":null,\"raw\":[1,2]}");
+    T_OK(json_check(buf_str(&b), NULL));
+    buf_clear(&b);
+    jw_str(&b, STR("bad \xff utf \xc3")); /* malformed: replaced, never passed on */
+    T_OK(json_check(buf_str(&b), NULL));
+    T_HAS(buf_cstr(&b), "\xef\xbf\xbd");
+    buf_free(&b);
+    buf_init(&b, 5);
+    jw_open(&b, '[');
+    jw_str(&b, STR("too long"));
+    jw_close(&b, ']');
+    T_EQ(b.rc, ERR_TOO_BIG);
+    buf_free(&b);
+}
+
+/* Whatever bytes a string has, what is written reads back as the same string. */
+static void strings_there_and_back(void)
+{
+    struct buf b;
+
+    buf_init(&b, 10000);
+    for (unsigned c = 1; c < 0x300; c++) {
+        char text[8];
+        size_t n = 0;
+        struct json *r = NULL;
+
+        text[n++] = 'a';
+        if (c < 0x80) {
+            text[n++] = (char)c;
+        } else {
+            text[n++] = (char)(0xc0 | c >> 6);
+            text[n++] = (char)(0x80 | (c & 0x3f));
+        }
+        text[n++] = 'z';
+        buf_clear(&b);
+        jw_str(&b, str_make(text, n));
+        T_MUST(json_parse(&r, buf_str(&b), NULL) == 0);
+        if (!str_eq(json_str(r), str_make(text, n)))
+            T_FAIL("U+%04X comes back differently", c);
+        json_free(r);
+    }
+    buf_free(&b);
+}
+
+static void numbers_there_and_back(void)
+{
+    static const double values[] = {0, 1, -1, 0.1, 1.0 / 3, 1e15, 1e16, 9007199254740991.0,
+                                    9007199254740993.0, 1e300, -1e-300, 5e-324, 1.7976931348623157e308,
+                                    123456789.125, 18446744073709551616.0};
+    struct buf b;
+
+    buf_init(&b, 1000);
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        struct json *r = NULL;
+
+        buf_clear(&b);
+        jw_num(&b, values[i]);
+        T_MUST(json_parse(&r, buf_str(&b), NULL) == 0);
+        if (json_num(r, 0) != values[i])
+            T_FAIL("%.17g became %s", values[i], buf_cstr(&b));
+        json_free(r);
+    }
+    buf_free(&b);
+}
+
+static void documents_there_and_back(void)
+{
+    struct str text = STR("{\"a\":[1,2.5,\"x\",true,null,{\"b\":[]}],\"c\":{}}");
+    struct json *r = NULL;
+    struct buf b;
+
+    buf_init(&b, 1000);
+    T_MUST(json_parse(&r, text, NULL) == 0);
+    T_OK(json_write(r, &b));
+    T_MEM_EQ(b.p, b.n, text.p, text.n);
+    buf_clear(&b);
+    jw_open(&b, '[');
+    jw_node(&b, json_get(r, "a"));
+    jw_node(&b, NULL);
+    jw_node(&b, json_get(r, "c"));
+    jw_close(&b, ']');
+    T_STR_EQ(buf_cstr(&b), "[[1,2.5,\"x\",true,null,{\"b\":[]}],null,{}]");
+    json_free(r);
+    buf_free(&b);
+}
+
+/* A finished value may end in white space; the comma behind it must not be forgotten. */
+static void raw_values_with_space(void)
+{
+    struct buf b;
+
+    buf_init(&b, 1000);
+    jw_open(&b, '[');
+    jw_raw(&b, STR("{\"a\":1}\n"));
+    jw_raw(&b, STR("2 "));
+    jw_int(&b, 3);
+    jw_close(&b, ']');
+    if (json_check(buf_str(&b), NULL) != 0)
+        T_FAIL("wrote no JSON: %s", buf_cstr(&b));
+    buf_free(&b);
+}
+
+int main(void)
+{
+    T_RUN(what_is_json);
+    T_RUN(cut_anywhere);
+    T_RUN(depth);
+    T_RUN(reading);
+    T_RUN(writing);
+    T_RUN(strings_there_and_back);
+    T_RUN(numbers_there_and_back);
+    T_RUN(documents_there_and_back);
+    T_RUN(raw_values_with_space);
+    return T_DONE();
+}
