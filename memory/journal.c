@@ -127,7 +127,7 @@ void journal_key_sip(unsigned char key[JOURNAL_KEY_BYTES], struct str id)
     key_of(key, 's', id);
 }
 
-enum { KEY_SIP, KEY_OPENAI, KEYS };
+enum { KEY_OPENAI, KEY_SIP, KEYS };
 
 struct claim {
     struct store_op op;
@@ -149,34 +149,6 @@ static void claim_done(struct store_op *op, int rc)
             claims_add(c->s->claims, c->key[i]);
     c->fn(c->arg, rc, c->result);
     mem_free(c);
-}
-
-/* Inserts the claim of one key; false in *won when it stands already. */
-static int claim_key(struct claim *c, struct store *s, int i, bool *won)
-{
-    int rc;
-    sqlite3_stmt *st = store_stmt(s, "INSERT INTO claim(key, call, at) VALUES(?1, ?2, ?3)"
-                                     " ON CONFLICT DO NOTHING", &rc);
-
-    if (st == NULL)
-        return rc;
-    (void)sqlite3_bind_blob(st, 1, c->key[i], JOURNAL_KEY_BYTES, SQLITE_STATIC);
-    journal_bind(st, 2, c->row.id);
-    journal_bind_int(st, 3, c->row.received_at);
-    rc = journal_step(s, st);
-    *won = sqlite3_changes64(s->db) == 1;
-    return rc;
-}
-
-static int unclaim_key(struct claim *c, struct store *s, int i)
-{
-    int rc;
-    sqlite3_stmt *st = store_stmt(s, "DELETE FROM claim WHERE key = ?1", &rc);
-
-    if (st == NULL)
-        return rc;
-    (void)sqlite3_bind_blob(st, 1, c->key[i], JOURNAL_KEY_BYTES, SQLITE_STATIC);
-    return journal_step(s, st);
 }
 
 static int insert_call(struct store *s, struct journal_call *row)
@@ -202,34 +174,60 @@ static int insert_call(struct store *s, struct journal_call *row)
     return journal_step(s, st);
 }
 
-/* The write lock is held: between a key's conflict and what follows from it nobody comes in between. */
+static int insert_claim(struct claim *c, struct store *s)
+{
+    const unsigned char *key[KEYS];
+    int rc;
+    sqlite3_stmt *st = store_stmt(s, "INSERT INTO claim(at, call, openai, sip) VALUES(?1, ?2, ?3, ?4)",
+                                  &rc);
+
+    if (st == NULL)
+        return rc;
+    journal_bind_int(st, 1, c->row.received_at);
+    journal_bind(st, 2, c->row.id);
+    for (int i = 0; i < KEYS; i++) {
+        key[i] = c->has[i] ? c->key[i] : NULL;
+        (void)sqlite3_bind_blob(st, 3 + i, c->key[i], c->has[i] ? CLAIM_KEY_BYTES : 0, SQLITE_STATIC);
+    }
+    rc = journal_step(s, st);
+    if (rc == 0)
+        claim_index_add(s->index, sqlite3_last_insert_rowid(s->db), key[KEY_OPENAI], key[KEY_SIP]);
+    return rc;
+}
+
+/*
+ * The write lock is held, and the index knows all that was committed: between the look and the insert
+ * nobody comes in between. The call's row goes first: it is the one that can be refused.
+ */
 static int claim_run(struct store_op *op, struct store *s, struct sqlite3 *db)
 {
     struct claim *c = (struct claim *)op;
-    bool won = true;
+    int64_t n = 0;
     int rc;
 
     (void)db;
     c->result = JOURNAL_NEW;
     c->stands[KEY_SIP] = c->stands[KEY_OPENAI] = false;
-    for (int i = 0; i < KEYS; i++) {
+    rc = claim_index_sync(s->index, s);
+    if (rc == 0)
+        rc = claim_index_reserve(s->index, s);
+    for (int i = 0; rc == 0 && i < KEYS; i++) {
         if (!c->has[i])
             continue;
-        rc = claim_key(c, s, i, &won);
-        if (rc < 0)
-            return rc;
-        c->stands[i] = true;
-        if (won)
-            continue;
-        c->result = JOURNAL_DUPLICATE;
-        /* All or nothing: this delivery's other claim must not stand for a call that is not made. */
-        if (i == KEY_OPENAI && c->has[KEY_SIP]) {
-            c->stands[KEY_SIP] = false;
-            return unclaim_key(c, s, KEY_SIP);
+        rc = claim_index_find(s->index, s, c->key[i], &n, NULL, 0);
+        if (rc == 0 && n != 0) {
+            c->result = JOURNAL_DUPLICATE;
+            c->stands[i] = true;
+            return 0;
         }
-        return 0;
     }
-    return insert_call(s, &c->row);
+    if (rc == 0)
+        rc = insert_call(s, &c->row);
+    if (rc == 0)
+        rc = insert_claim(c, s);
+    for (int i = 0; rc == 0 && i < KEYS; i++)
+        c->stands[i] = c->has[i];
+    return rc;
 }
 
 int journal_claim(struct store *s, const struct journal_call *row, uint64_t deadline_ms,

@@ -8,8 +8,8 @@
  * over 8 MiB of text): nothing was queued, fn will not fire. Times are Unix milliseconds. Ids are ours
  * ("call_...", made by id_make(), so that their order is that of time) unless said otherwise.
  *
- * Tables: claim(key, call, at)  call(...)  turn(call, item_id, pos, ...)  hop(call, seq, at, hop, detail)
- *         tool_run(call, tool_call, ...)  claim_left(at, key). PRAGMA user_version = STORE_SCHEMA.
+ * Tables: claim(n, at, call, openai, sip)  call(...)  turn(call, item_id, pos, ...)
+ *         hop(call, seq, at, hop, detail)  tool_run(call, tool_call, ...). PRAGMA user_version = STORE_SCHEMA.
  */
 #include "memory/store.h"
 
@@ -146,16 +146,17 @@ enum journal_query {
 };
 typedef void journal_query_fn(void *arg, int rc, struct str json);
 /*
- * id: ours or OpenAI's. ERR_NOT_FOUND comes by fn, and ERR_TOO_BIG for an answer over 64 MiB. limit: rows of
+ * id: ours or OpenAI's (that of a call older than 72 h is looked for among the newest 100,000 calls only).
+ * ERR_NOT_FOUND comes by fn, and ERR_TOO_BIG for an answer over 64 MiB. limit: rows of
  * CALLS at most (1..1000).
  */
 int journal_query(struct store *s, enum journal_query what, struct str id, unsigned limit,
                   journal_query_fn *fn, void *arg);
 
 /*
- * Deletes calls that ended more than keep_ms ago with all that hangs on them (0: keep). A claim goes with
- * its call, but not before it is 72 h old: until then its hash stays alone. Works in steps of a few
- * milliseconds, between which other operations run; fn comes after the last.
+ * Deletes claims older than 72 h, and calls that ended more than keep_ms ago with all that hangs on them
+ * (0: keep). Works in steps of a few milliseconds, between which other operations run; fn comes after the
+ * last.
  */
 int journal_expire(struct store *s, uint64_t now_ms, uint64_t keep_ms, journal_fn *fn, void *arg);
 

@@ -3,8 +3,6 @@
 #include "memory/journal_int.h"
 #include "plugin/base/mem.h"
 
-#include <string.h>
-
 #define CLAIM_KEEP_MS ((uint64_t)72 * 3600 * 1000)
 #define EXPIRE_STEP 128u /* rows of one operation: others run in between */
 
@@ -17,51 +15,14 @@ struct expire {
     bool more;
 };
 
-static int run_key(struct store *s, const char *sql, const unsigned char *key, uint64_t at)
+static int drop_call(struct store *s, struct str id)
 {
     int rc;
-    sqlite3_stmt *st = store_stmt(s, sql, &rc);
+    sqlite3_stmt *st = store_stmt(s, "DELETE FROM call WHERE id=?1", &rc);
 
     if (st == NULL)
         return rc;
-    (void)sqlite3_bind_blob(st, 1, key, JOURNAL_KEY_BYTES, SQLITE_STATIC);
-    if (sqlite3_bind_parameter_count(st) > 1)
-        journal_bind_int(st, 2, at);
-    return journal_step(s, st);
-}
-
-/* A claim whose call goes: at once if it is old enough, else it is noted when it may go. */
-static int drop_claim(struct expire *x, struct store *s, const unsigned char *key, uint64_t at)
-{
-    static const char gone[] = "DELETE FROM claim WHERE key=?1";
-    static const char later[] = "INSERT INTO claim_left(at, key) SELECT ?2, ?1 WHERE EXISTS"
-                                " (SELECT 1 FROM claim WHERE key=?1) ON CONFLICT DO NOTHING";
-    bool old = at + CLAIM_KEEP_MS < x->now_ms;
-
-    return run_key(s, old ? gone : later, key, at);
-}
-
-static int drop_call(struct expire *x, struct store *s, sqlite3_stmt *row)
-{
-    unsigned char key[JOURNAL_KEY_BYTES];
-    uint64_t received = journal_u64(row, 3);
-    int rc = 0;
-    sqlite3_stmt *st;
-
-    if (sqlite3_column_bytes(row, 1) > 0) {
-        journal_key_openai(key, journal_text(row, 1));
-        rc = drop_claim(x, s, key, received);
-    }
-    if (rc == 0 && sqlite3_column_bytes(row, 2) > 0) {
-        journal_key_sip(key, journal_text(row, 2));
-        rc = drop_claim(x, s, key, received);
-    }
-    if (rc < 0)
-        return rc;
-    st = store_stmt(s, "DELETE FROM call WHERE id=?1", &rc);
-    if (st == NULL)
-        return rc;
-    journal_bind(st, 1, journal_text(row, 0));
+    journal_bind(st, 1, id);
     return journal_step(s, st);
 }
 
@@ -74,55 +35,44 @@ static int expire_calls(struct expire *x, struct store *s)
     int rc, sq;
     unsigned n = 0;
     uint64_t before = x->now_ms > x->keep_ms ? x->now_ms - x->keep_ms : 0;
-    sqlite3_stmt *st = store_stmt(s, "SELECT id, openai_call_id, sip_call_id, received_at, ended_at,"
-                                     " state FROM call ORDER BY id", &rc);
+    sqlite3_stmt *st = store_stmt(s, "SELECT id, received_at, ended_at, state FROM call ORDER BY id", &rc);
 
     if (st == NULL)
         return rc;
     while ((sq = sqlite3_step(st)) == SQLITE_ROW) {
-        uint64_t ended = journal_u64(st, 4);
+        uint64_t ended = journal_u64(st, 2);
 
-        if (journal_u64(st, 3) >= before)
+        if (journal_u64(st, 1) >= before)
             return 0;
-        if (!str_eqc(journal_text(st, 5), JOURNAL_OVER) || ended == 0 || ended >= before)
+        if (!str_eqc(journal_text(st, 3), JOURNAL_OVER) || ended == 0 || ended >= before)
             continue;
         if (n++ == EXPIRE_STEP) {
             x->more = true;
             return 0;
         }
-        rc = drop_call(x, s, st);
+        rc = drop_call(s, journal_text(st, 0));
         if (rc < 0)
             return rc;
     }
     return store_rc(s, sq);
 }
 
+/* From the oldest on. The newest stays in any case: row numbers must not come back, see claim_index.h. */
 static int expire_claims(struct expire *x, struct store *s)
 {
-    int rc, sq;
-    unsigned n = 0;
     uint64_t before = x->now_ms > CLAIM_KEEP_MS ? x->now_ms - CLAIM_KEEP_MS : 0;
-    sqlite3_stmt *st = store_stmt(s, "SELECT key, at FROM claim_left WHERE at<?1 ORDER BY at, key", &rc);
+    int rc;
+    sqlite3_stmt *st = store_stmt(s, "DELETE FROM claim WHERE n IN (SELECT n FROM claim ORDER BY n LIMIT ?2)"
+                                     " AND at<?1 AND n<(SELECT max(n) FROM claim)", &rc);
 
     if (st == NULL)
         return rc;
     journal_bind_int(st, 1, before);
-    while ((sq = sqlite3_step(st)) == SQLITE_ROW) {
-        unsigned char key[JOURNAL_KEY_BYTES] = {0};
-        int len = sqlite3_column_bytes(st, 0);
-
-        if (n++ == EXPIRE_STEP) {
-            x->more = true;
-            return 0;
-        }
-        memcpy(key, sqlite3_column_blob(st, 0), (size_t)(len < (int)sizeof key ? len : (int)sizeof key));
-        rc = run_key(s, "DELETE FROM claim WHERE key=?1", key, 0);
-        if (rc == 0)
-            rc = run_key(s, "DELETE FROM claim_left WHERE key=?1 AND at=?2", key, journal_u64(st, 1));
-        if (rc < 0)
-            return rc;
-    }
-    return store_rc(s, sq);
+    journal_bind_int(st, 2, EXPIRE_STEP);
+    rc = journal_step(s, st);
+    if (rc == 0 && sqlite3_changes64(s->db) == EXPIRE_STEP)
+        x->more = true;
+    return rc;
 }
 
 /* Gives a little of the freed space back to the file system, without moving much. */

@@ -2,6 +2,7 @@
 #ifndef MEMORY_JOURNAL_INT_H
 #define MEMORY_JOURNAL_INT_H
 /* What journal.c (writes), journal_adopt.c, journal_query.c and journal_expire.c share. memory/ only. */
+#include "memory/claim_index.h"
 #include "memory/journal.h"
 #include "memory/store_int.h"
 

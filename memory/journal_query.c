@@ -116,17 +116,27 @@ static int view_call(struct store *s, struct str id, sqlite3_stmt **out)
     return sq == SQLITE_ROW ? 0 : sq == SQLITE_DONE ? ERR_NOT_FOUND : store_rc(s, sq);
 }
 
-/* The provider's id leads to ours by its claim, which stands as long as the call does. */
-static int find_claimed(struct store *s, struct str id, char *out, size_t cap)
+/* Beyond the time of claims, the provider's id is looked for among this many calls. */
+#define SCAN_CALLS "100000"
+
+/* The provider's id leads to ours by its claim while that stands; later by a walk over the newest calls. */
+static int find_claimed(struct store *s, struct str id, char *out, unsigned cap)
 {
     unsigned char key[JOURNAL_KEY_BYTES];
-    int rc, sq;
-    sqlite3_stmt *st = store_stmt(s, "SELECT call FROM claim WHERE key=?1", &rc);
+    int64_t n = 0;
+    int rc = claim_index_sync(s->index, s), sq;
+    sqlite3_stmt *st;
 
+    journal_key_openai(key, id);
+    if (rc == 0)
+        rc = claim_index_find(s->index, s, key, &n, out, cap);
+    if (rc < 0 || n != 0)
+        return rc;
+    st = store_stmt(s, "SELECT id FROM (SELECT id, openai_call_id FROM call ORDER BY id DESC LIMIT "
+                       SCAN_CALLS ") WHERE openai_call_id=?1", &rc);
     if (st == NULL)
         return rc;
-    journal_key_openai(key, id);
-    (void)sqlite3_bind_blob(st, 1, key, sizeof key, SQLITE_TRANSIENT);
+    journal_bind(st, 1, id);
     sq = sqlite3_step(st);
     if (sq != SQLITE_ROW)
         return sq == SQLITE_DONE ? ERR_NOT_FOUND : store_rc(s, sq);
@@ -139,7 +149,7 @@ static int find_call(struct store *s, struct str id, sqlite3_stmt **st)
     char ours[128];
     int rc = view_call(s, id, st);
 
-    if (rc != ERR_NOT_FOUND)
+    if (rc != ERR_NOT_FOUND || id.n == 0)
         return rc;
     rc = find_claimed(s, id, ours, sizeof ours);
     return rc < 0 ? rc : view_call(s, str_of(ours), st);

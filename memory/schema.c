@@ -8,24 +8,20 @@
 /*
  * Version 1.
  *
- * claim: the key is a SHA-256, so that nothing of a forgotten call can be read from it. A claim whose
- *   call stands is also the way from the provider's id to ours, which spares an index.
- * claim_left: hashes that outlive their call, by age, so that expiry need not scan all claims.
+ * claim: hashes of the provider's call id and of the SIP Call-ID, so that nothing of a forgotten call can be
+ *   read from them. Appended to and never changed; see claim_index.h.
  * call: WITHOUT ROWID, since ids sort by time: a new call is appended to one tree. The partial index
  *   holds only the calls that are not over, for recovery; it stays as small as the number of live calls.
  * turn: has a rowid, because turns of one position are told in the order in which they came.
  */
 static const char to_1[] =
     "CREATE TABLE claim("
-    " key BLOB NOT NULL PRIMARY KEY,"
-    " call TEXT NOT NULL,"
-    " at INTEGER NOT NULL"
-    ") WITHOUT ROWID;"
-    "CREATE TABLE claim_left("
+    " n INTEGER PRIMARY KEY,"
     " at INTEGER NOT NULL,"
-    " key BLOB NOT NULL,"
-    " PRIMARY KEY(at, key)"
-    ") WITHOUT ROWID;"
+    " call TEXT NOT NULL,"
+    " openai BLOB NOT NULL,"
+    " sip BLOB NOT NULL"
+    ");"
     "CREATE TABLE call("
     " id TEXT NOT NULL PRIMARY KEY,"
     " owner TEXT NOT NULL,"

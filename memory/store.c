@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "memory/store.h"
 
+#include "memory/claim_index.h"
 #include "memory/claims.h"
 #include "memory/store_int.h"
 #include "plugin/base/clock.h"
@@ -173,6 +174,7 @@ static void destroy(struct store *s)
     store_close_db(s);
     owner_close(s->owner);
     claims_free(s->claims);
+    claim_index_free(s->index);
     (void)pthread_cond_destroy(&s->cond);
     (void)pthread_mutex_destroy(&s->lock);
     mem_free(s);
@@ -201,7 +203,8 @@ int store_open(struct store **out, const struct store_config *config, struct err
     (void)snprintf(s->path, sizeof s->path, "%s/voice.db", config->dir);
     (void)snprintf(s->check_path, sizeof s->check_path, "%s/voice.db.check", config->dir);
     s->claims = claims_new();
-    if (s->claims == NULL) {
+    s->index = claim_index_new();
+    if (s->claims == NULL || s->index == NULL) {
         rc = err_set(e, ERR_NOMEM, "out of memory");
         goto out;
     }

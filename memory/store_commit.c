@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "memory/claim_index.h"
 #include "memory/store_int.h"
 #include "plugin/base/clock.h"
 
@@ -78,7 +79,7 @@ struct sqlite3_stmt *store_stmt(struct store *s, const char *sql, int *rc)
 }
 
 /* An unfinished SELECT would keep its snapshot, and with it the log, from being reused. */
-static void reset_used(struct store *s)
+void store_reset_used(struct store *s)
 {
     if (s->n_used <= STORE_USED) {
         for (unsigned i = 0; i < s->n_used; i++)
@@ -219,9 +220,10 @@ static int too_late(const struct store_op *op)
 
 static void undo(struct store *s)
 {
-    reset_used(s);
+    store_reset_used(s);
     if (!sqlite3_get_autocommit(s->db))
         (void)run_plain(s, "ROLLBACK");
+    claim_index_undo(s->index);
 }
 
 enum step { AT_BEGIN, AT_RUN, AT_COMMIT };
@@ -243,11 +245,12 @@ static int attempt(struct store *s, struct store_op **op, unsigned n, enum step 
     rc = run_plain(s, "BEGIN IMMEDIATE");
     if (rc < 0)
         return rc;
+    s->txn++;
     *at = AT_RUN;
     for (unsigned i = 0; i < n; i++) {
         before = sqlite3_total_changes64(s->db);
         op[i]->rc = op[i]->run(op[i], s, s->db);
-        reset_used(s);
+        store_reset_used(s);
         if (sqlite3_get_autocommit(s->db) ||
             (op[i]->rc < 0 &&
              (is_passing(op[i]->rc) || sqlite3_total_changes64(s->db) != before))) {
@@ -361,8 +364,9 @@ static void run_read(struct store *s, struct store_op *op)
     int rc = run_plain(s, "BEGIN");
 
     if (rc == 0) {
+        s->txn++;
         rc = op->run(op, s, s->db);
-        reset_used(s);
+        store_reset_used(s);
         if (!sqlite3_get_autocommit(s->db) && run_plain(s, "COMMIT") < 0)
             undo(s);
     }

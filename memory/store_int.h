@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <pthread.h>
 
+struct claim_index;
 struct claims;
 struct sqlite3_stmt;
 
@@ -55,6 +56,8 @@ struct store {
     unsigned n_stmts;
     struct sqlite3_stmt *used[STORE_USED]; /* by the operation that runs */
     unsigned n_used;
+    struct claim_index *index; /* of the claims */
+    uint64_t txn;              /* counts transactions, reading ones too */
     struct store_list line;  /* STORE_RETRY operations that failed, and those behind them */
     struct store_list again; /* the same, of the batch that runs */
     struct store_op *batch[STORE_BATCH], *group[STORE_BATCH];
@@ -104,6 +107,8 @@ static inline void store_list_join(struct store_list *to, struct store_list *fro
 
 /* ---- store_commit.c: store thread. ---- */
 
+/* Resets the statements that store_stmt() gave out since the last time. Any thread that owns s->db. */
+void store_reset_used(struct store *s);
 /* Ends an operation that was not carried out. */
 void store_fail(struct store *s, struct store_op *op, int rc);
 /* Carries out s->batch[0..n); what must wait goes to s->line. */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "memory/claim_index.h"
 #include "memory/schema.h"
 #include "memory/store_int.h"
 
@@ -153,7 +154,8 @@ void store_close_db(struct store *s)
         s->stmts[i].stmt = NULL;
         s->stmts[i].sql = NULL;
     }
-    s->n_stmts = 0;
+    s->n_stmts = s->n_used = 0;
+    claim_index_clear(s->index);
     if (s->db != NULL)
         (void)sqlite3_close_v2(s->db);
     s->db = NULL;
@@ -230,6 +232,21 @@ static int check(struct store *s, struct err *e)
     return 0;
 }
 
+/* The index of claims is built here, so that the first claim need not wait for it. */
+static int read_claims(struct store *s, struct err *e)
+{
+    int rc;
+
+    s->txn++;
+    rc = claim_index_sync(s->index, s);
+    store_reset_used(s);
+    if (rc < 0 && is_corrupt(sqlite3_errcode(s->db)))
+        return err_set(e, ERR_CORRUPT, "%s", sqlite3_errmsg(s->db));
+    if (rc == ERR_NOMEM)
+        return err_set(e, rc, "out of memory while reading %.120s", s->path);
+    return rc < 0 ? explain(s, sqlite3_errcode(s->db), e) : 0;
+}
+
 /* One try. ERR_CORRUPT: may be set aside. */
 static int open_once(struct store *s, struct err *e)
 {
@@ -262,7 +279,7 @@ static int open_once(struct store *s, struct err *e)
         return err_set(e, rc, "%.120s is a database of another program; move it away", s->path);
     if (rc == 0)
         (void)sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
-    return rc;
+    return rc == 0 ? read_claims(s, e) : rc;
 }
 
 /* ---- A corrupt file is kept beside the new one: it may still be read by tools. ---- */

@@ -59,7 +59,7 @@ static void empty_becomes_current(void)
     T_EQ(v, STORE_SCHEMA);
     T_EQ(number(db, "PRAGMA application_id"), SCHEMA_APPLICATION_ID);
     T_EQ(number(db, "SELECT count(*) FROM sqlite_master WHERE type='table' AND name IN"
-                    " ('claim','claim_left','call','turn','hop','tool_run')"), 6);
+                    " ('claim','call','turn','hop','tool_run')"), 5);
     T_TRUE(sqlite3_get_autocommit(db));
     (void)sqlite3_close(db);
 }
@@ -79,7 +79,7 @@ static void every_version_migrates(void)
 
         T_OK(schema_migrate_to(db, from, &e));
         if (from >= 1)
-            exec(db, "INSERT INTO claim(key, call, at) VALUES(x'0102', 'call_x', 5);"
+            exec(db, "INSERT INTO claim(at, call, openai, sip) VALUES(5, 'call_x', x'01', x'02');"
                      "INSERT INTO hop(call, seq, at, hop, detail) VALUES('call_x', 1, 2, 'h', 'd')");
         T_OK(schema_migrate(db, &e));
         got = shape(db);
