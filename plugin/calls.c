@@ -161,9 +161,10 @@ void live_feed(struct live *lc, const struct call_event *ev)
 enum call_tools live_tools(const struct live *lc)
 {
     const struct config *c = lc->owner->app->config;
-    enum config_tools t = lc->level == CALLER_PROVEN  ? c->security.tools_proven
-                          : lc->level == CALLER_KNOWN ? c->security.tools_known
-                                                      : c->security.tools_unknown;
+    enum config_tools t = lc->level == CALLER_PROVEN   ? c->security.tools_proven
+                          : lc->level == CALLER_LINKED ? c->security.tools_linked
+                          : lc->level == CALLER_KNOWN  ? c->security.tools_known
+                                                       : c->security.tools_unknown;
 
     /* Without the gateway around us there is no read-only set: its token opens everything. */
     if (t == CONFIG_TOOLS_SAFE && !host_serves(lc->owner->app->host))

@@ -73,7 +73,7 @@ struct config { /* every text is NUL-terminated, "" when not set */
         bool unknown_allowed;  /* unknown_caller_policy */
         bool cross_channel_context_filtering, memory_access_filtering;
         struct config_list whitelist, blacklist; /* E.164 */
-        enum config_tools tools_unknown, tools_known, tools_proven;
+        enum config_tools tools_unknown, tools_known, tools_linked, tools_proven;
         const char *pin_hash;  /* the form in plugin/base/secret.h */
     } security;
     struct {

@@ -191,6 +191,7 @@ static void bind_words(struct config *c, struct config_reader *r)
         str_eq(config_text_at(r, "security.voice.unknown_caller_policy"), STR("allow"));
     c->security.tools_unknown = tools_at(r, "security.voice.tools.unknown");
     c->security.tools_known = tools_at(r, "security.voice.tools.known");
+    c->security.tools_linked = tools_at(r, "security.voice.tools.linked");
     c->security.tools_proven = tools_at(r, "security.voice.tools.proven");
     if (strcmp(c->openai.noise_reduction, "off") == 0)
         c->openai.noise_reduction = "";

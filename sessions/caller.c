@@ -247,8 +247,9 @@ void caller_decide(const struct caller_policy *p, struct str number, struct call
     *out = (struct caller_verdict){.level = CALLER_UNKNOWN};
     if (!phone_is_e164(number))
         number = STR("");
-    if (set_has(&p->whitelist, number) || set_has(&p->allow_from, number) ||
-        set_has(&p->paired, number) || set_has(&p->linked, number))
+    if (set_has(&p->paired, number) || set_has(&p->linked, number))
+        out->level = CALLER_LINKED;
+    else if (set_has(&p->whitelist, number) || set_has(&p->allow_from, number))
         out->level = CALLER_KNOWN;
     if (p->blacklist_enabled && set_has(&p->blacklist, number)) {
         refuse(out, "blacklisted");
@@ -277,6 +278,7 @@ const char *caller_level_name(enum caller_level level)
     switch (level) {
     case CALLER_UNKNOWN: return "unknown";
     case CALLER_KNOWN: return "known";
+    case CALLER_LINKED: return "linked";
     case CALLER_PROVEN: return "proven";
     }
     return "unknown";

@@ -13,8 +13,9 @@ struct json;
 
 enum caller_level { /* rising; what each opens is in docs of SKILL.md and README */
     CALLER_UNKNOWN = 0,
-    CALLER_KNOWN, /* in whitelist, allowFrom or session.identityLinks, or paired */
-    CALLER_PROVEN /* gave the PIN in this call */
+    CALLER_KNOWN,  /* in whitelist or allowFrom */
+    CALLER_LINKED, /* in session.identityLinks, paired, or linked to a chat by a code */
+    CALLER_PROVEN  /* gave the PIN in this call */
 };
 
 /*

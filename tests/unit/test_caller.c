@@ -46,13 +46,13 @@ static const struct row rows[] = {
     {NULL, "[]", "[]", "[]", 0, N, false, false, CALLER_UNKNOWN, "unknown callers are refused"},
     {NULL, "[]", "[]", "[]", WL_HAS, N, true, false, CALLER_KNOWN, "known number"},
     {NULL, "[\"" N "\"]", "[]", "[]", 0, N, true, false, CALLER_KNOWN, "known number"},
-    {NULL, "[]", "[\"" N "\"]", "[]", 0, N, true, false, CALLER_KNOWN, "known number"},
-    {NULL, "[]", "[]", "[\"" N "\"]", 0, N, true, false, CALLER_KNOWN, "known number"},
+    {NULL, "[]", "[\"" N "\"]", "[]", 0, N, true, false, CALLER_LINKED, "known number"},
+    {NULL, "[]", "[]", "[\"" N "\"]", 0, N, true, false, CALLER_LINKED, "known number"},
     {NULL, "[\"*\"]", "[]", "[]", 0, N, false, false, CALLER_UNKNOWN, "unknown callers are refused"},
     {NULL, "[]", "[]", "[]", ALLOW, withheld, true, false, CALLER_UNKNOWN, "number withheld, and unknown callers are allowed"},
     {NULL, "[]", "[]", "[]", 0, withheld, false, false, CALLER_UNKNOWN, "number withheld, and unknown callers are refused"},
     /* the file's lists come first */
-    {NULL, "[\"" N "\"]", "[\"" N "\"]", "[\"" N "\"]", BL_ON | BL_HAS | WL_HAS | ALLOW, N, false, false, CALLER_KNOWN, "blacklisted"},
+    {NULL, "[\"" N "\"]", "[\"" N "\"]", "[\"" N "\"]", BL_ON | BL_HAS | WL_HAS | ALLOW, N, false, false, CALLER_LINKED, "blacklisted"},
     {NULL, "[]", "[]", "[]", BL_HAS | ALLOW, N, true, false, CALLER_UNKNOWN, "unknown callers are allowed"},
     {NULL, "[]", "[]", "[]", WL_ON | ALLOW, N, false, false, CALLER_UNKNOWN, "not in whitelist"},
     {NULL, "[\"" N "\"]", "[]", "[]", WL_ON | ALLOW, N, false, false, CALLER_KNOWN, "not in whitelist"},
@@ -60,20 +60,20 @@ static const struct row rows[] = {
     {NULL, "[]", "[]", "[]", WL_ON | ALLOW, withheld, false, false, CALLER_UNKNOWN, "not in whitelist"},
     {"open", "[\"*\"]", "[]", "[]", WL_ON | ALLOW, N, false, false, CALLER_UNKNOWN, "not in whitelist"},
     {"open", "[\"*\"]", "[]", "[]", BL_ON | BL_HAS, N, false, false, CALLER_UNKNOWN, "blacklisted"},
-    {"pairing", "[]", "[\"" N "\"]", "[]", BL_ON | BL_HAS, N, false, false, CALLER_KNOWN, "blacklisted"},
+    {"pairing", "[]", "[\"" N "\"]", "[]", BL_ON | BL_HAS, N, false, false, CALLER_LINKED, "blacklisted"},
     {"pairing", "[]", "[]", "[]", WL_ON, N, false, false, CALLER_UNKNOWN, "not in whitelist"},
     /* pairing */
     {"pairing", "[]", "[]", "[]", ALLOW, N, false, true, CALLER_UNKNOWN, "not paired"},
     {"pairing", "[\"" N "\"]", "[]", "[]", 0, N, true, false, CALLER_KNOWN, "in allowFrom"},
-    {"pairing", "[]", "[\"" N "\"]", "[]", 0, N, true, false, CALLER_KNOWN, "paired"},
+    {"pairing", "[]", "[\"" N "\"]", "[]", 0, N, true, false, CALLER_LINKED, "paired"},
     {"pairing", "[\"*\"]", "[]", "[]", 0, N, true, false, CALLER_UNKNOWN, "allowFrom has *"},
-    {"pairing", "[]", "[]", "[\"" N "\"]", ALLOW, N, false, true, CALLER_KNOWN, "not paired"},
+    {"pairing", "[]", "[]", "[\"" N "\"]", ALLOW, N, false, true, CALLER_LINKED, "not paired"},
     {"pairing", "[]", "[]", "[]", WL_HAS | ALLOW, N, false, true, CALLER_KNOWN, "not paired"},
     {"pairing", "[]", "[]", "[]", WL_ON | WL_HAS, N, false, true, CALLER_KNOWN, "not paired"},
     {"pairing", "[\"*\"]", "[]", "[]", ALLOW, withheld, false, false, CALLER_UNKNOWN, "number withheld, and dmPolicy is pairing"},
     /* allowlist: the pairing store does not count */
     {"allowlist", "[\"" N "\"]", "[]", "[]", 0, N, true, false, CALLER_KNOWN, "in allowFrom"},
-    {"allowlist", "[]", "[\"" N "\"]", "[]", ALLOW, N, false, false, CALLER_KNOWN, "not in allowFrom"},
+    {"allowlist", "[]", "[\"" N "\"]", "[]", ALLOW, N, false, false, CALLER_LINKED, "not in allowFrom"},
     {"allowlist", "[\"" OTHER "\"]", "[]", "[]", ALLOW, N, false, false, CALLER_UNKNOWN, "not in allowFrom"},
     {"allowlist", "[\"*\"]", "[]", "[]", 0, N, true, false, CALLER_UNKNOWN, "allowFrom has *"},
     {"allowlist", "[\"*\"]", "[]", "[]", ALLOW, withheld, false, false, CALLER_UNKNOWN, "number withheld, and dmPolicy is allowlist"},
@@ -82,10 +82,10 @@ static const struct row rows[] = {
     {"open", "[\"*\",\"" N "\"]", "[]", "[]", 0, N, true, false, CALLER_KNOWN, "dmPolicy is open"},
     {"open", "[\"*\"]", "[]", "[]", 0, withheld, true, false, CALLER_UNKNOWN, "dmPolicy is open"},
     {"open", "[\"" N "\"]", "[]", "[]", 0, N, true, false, CALLER_KNOWN, "in allowFrom"},
-    {"open", "[]", "[\"" N "\"]", "[]", ALLOW, N, false, false, CALLER_KNOWN, "dmPolicy is open, but allowFrom has no * and not this number"},
+    {"open", "[]", "[\"" N "\"]", "[]", ALLOW, N, false, false, CALLER_LINKED, "dmPolicy is open, but allowFrom has no * and not this number"},
     {"open", "[]", "[]", "[]", ALLOW, withheld, false, false, CALLER_UNKNOWN, "dmPolicy is open, but allowFrom has no * and not this number"},
     /* disabled */
-    {"disabled", "[\"*\",\"" N "\"]", "[\"" N "\"]", "[]", ALLOW | WL_HAS, N, false, false, CALLER_KNOWN, "dmPolicy is disabled"},
+    {"disabled", "[\"*\",\"" N "\"]", "[\"" N "\"]", "[]", ALLOW | WL_HAS, N, false, false, CALLER_LINKED, "dmPolicy is disabled"},
     {"disabled", "[\"*\"]", "[]", "[]", ALLOW, withheld, false, false, CALLER_UNKNOWN, "dmPolicy is disabled"},
 };
 
@@ -170,11 +170,13 @@ static void by_all_combinations(void)
             .number = w.hidden ? "" : N,
         };
         struct caller_verdict v = decide(&row);
-        bool known = !w.hidden && (w.wl || w.listed || w.paired || w.linked);
+        enum caller_level level = w.hidden                ? CALLER_UNKNOWN
+                                  : w.paired || w.linked  ? CALLER_LINKED
+                                  : w.wl || w.listed      ? CALLER_KNOWN : CALLER_UNKNOWN;
 
         if (v.accept != may_pass(&w))
             T_FAIL("combination %u: accept %d, %s", i, v.accept, v.reason);
-        if (v.level != (known ? CALLER_KNOWN : CALLER_UNKNOWN))
+        if (v.level != level)
             T_FAIL("combination %u: level %s", i, caller_level_name(v.level));
         /* Pairing is offered to a number refused for nothing else. */
         if (v.may_pair != (w.dm == 1 && !v.accept && !w.hidden && !(w.bl_on && w.bl) &&
