@@ -146,7 +146,10 @@ struct oc_plugin {
     /* A request to the plugin. Queues; never waits. Any thread. */
     int (*command)(struct oc_instance *inst, const struct oc_request *req, oc_done_fn *done,
                    void *arg);
-    /* The answer to oc_host.request(). Unknown or answered tokens: OC_ENOENT, harmless. Any thread. */
+    /*
+     * The answer to oc_host.request(). Queues; an unknown or answered token is harmless: OC_OK, or OC_ENOENT
+     * where it is known at once. OC_EBUSY: not taken, try again. Any thread.
+     */
     int (*reply)(struct oc_instance *inst, uint64_t token, int code, struct oc_str json);
     /* News of a request in work, before its reply. Any thread. */
     int (*progress)(struct oc_instance *inst, uint64_t token, struct oc_str json);

@@ -18,17 +18,12 @@
 
 #define FAULT_BYTES 65536u
 #define MESSAGES_MAX 65536u
+#define NAME_BYTES_MAX 1024u
+#define MESSAGE_BYTES_MAX ((size_t)4 << 20)
+#define WAITING_BYTES_MAX ((size_t)64 << 20)
 
-enum phase { CREATED, STARTED, STOPPING };
-
-struct oc_instance {
-    struct app *app;
-    struct loop *loop;
-    atomic_int phase;       /* enum phase, as other threads may ask for it */
-    atomic_uint waiting;    /* messages under way to the loop */
-    oc_done_fn *stop_done;  /* loop thread */
-    void *stop_arg;
-};
+/* STARTING: the thread is being made, nothing may be posted yet. STOPPING: also after the end. */
+enum phase { CREATED, STARTING, STARTED, STOPPING };
 
 enum inbox_kind { IN_START, IN_COMMAND, IN_REPLY, IN_PROGRESS, IN_STOP };
 
@@ -43,6 +38,19 @@ struct inbox {
     uint64_t token;
     int code, how;
     uint32_t grace_ms;
+};
+
+struct oc_instance {
+    struct app *app;
+    struct loop *loop;
+    atomic_int phase; /* enum phase, as other threads may ask for it */
+    /* Of the messages under way to the loop. */
+    atomic_uint waiting;
+    atomic_size_t waiting_bytes;
+    /* Neither a full queue nor a lack of memory may keep an instance from ending. */
+    struct inbox start, stop;
+    oc_done_fn *stop_done; /* loop thread */
+    void *stop_arg;
 };
 
 static int to_result(int rc)
@@ -81,9 +89,15 @@ static void answer_error(oc_done_fn *done, void *arg, int code, const char *text
     buf_free(&b);
 }
 
+/* The messages that belong to the instance are not touched: who stops may be destroying it by now. */
 static void inbox_free(struct inbox *in)
 {
-    atomic_fetch_sub(&in->inst->waiting, 1);
+    struct oc_instance *inst = in->inst;
+
+    if (in->kind == IN_START || in->kind == IN_STOP)
+        return;
+    atomic_fetch_sub(&inst->waiting, 1);
+    atomic_fetch_sub(&inst->waiting_bytes, in->json_n);
     mem_free(in->name);
     mem_free(in->call);
     mem_free(in->json);
@@ -180,6 +194,10 @@ static void run_start(struct inbox *in)
     struct buf ready;
     int rc;
 
+    if (inst->app->phase != APP_CREATED) { /* a stop overtook it */
+        answer_error(in->done, in->arg, OC_ESTATE, "the instance was stopped before it started");
+        return;
+    }
     buf_init(&ready, FAULT_BYTES);
     rc = app_start(inst->app, &ready, &e);
     if (rc < 0) {
@@ -189,7 +207,6 @@ static void run_start(struct inbox *in)
         answer(in->done, in->arg, OC_OK, buf_str(&ready));
     }
     buf_free(&ready);
-    inbox_free(in);
 }
 
 static void run_stop(struct inbox *in)
@@ -199,46 +216,69 @@ static void run_stop(struct inbox *in)
     inst->stop_done = in->done;
     inst->stop_arg = in->arg;
     app_stop(inst->app, in->how, in->grace_ms);
+}
+
+/*
+ * Who asked is gone once the instance closes its parts; what is still open then is answered when the
+ * host's table is closed.
+ */
+static void run_news(struct inbox *in)
+{
+    struct app *app = in->inst->app;
+    struct str json = str_make(in->json, in->json_n);
+
+    if (app->runs != NULL && in->kind == IN_REPLY)
+        (void)host_on_reply(app->host, in->token, in->code, json);
+    else if (app->runs != NULL)
+        (void)host_on_progress(app->host, in->token, json);
     inbox_free(in);
 }
 
 static void inbox_run(struct loop_msg *msg)
 {
     struct inbox *in = (struct inbox *)(void *)msg;
-    struct str json = str_make(in->json, in->json_n);
 
     switch (in->kind) {
     case IN_START: run_start(in); return;
     case IN_STOP: run_stop(in); return;
     case IN_COMMAND: run_command(in); return;
-    case IN_REPLY: (void)host_on_reply(in->inst->app->host, in->token, in->code, json); break;
-    case IN_PROGRESS: (void)host_on_progress(in->inst->app->host, in->token, json); break;
+    case IN_REPLY:
+    case IN_PROGRESS: run_news(in); return;
     }
-    inbox_free(in);
 }
 
 /* ---- From any thread ---- */
 
+static bool is_text(struct oc_str s)
+{
+    return s.p != NULL || s.n == 0;
+}
+
+/* NULL: too much waits already, or no memory. */
 static struct inbox *inbox_new(struct oc_instance *inst, enum inbox_kind kind, struct oc_str json)
 {
-    struct inbox *in;
+    struct inbox *in = NULL;
 
-    if (atomic_load(&inst->waiting) >= MESSAGES_MAX)
-        return NULL;
+    if (atomic_fetch_add(&inst->waiting, 1) >= MESSAGES_MAX)
+        goto full;
+    if (atomic_fetch_add(&inst->waiting_bytes, json.n) + json.n > WAITING_BYTES_MAX)
+        goto full_bytes;
     in = MEM_NEW(struct inbox);
-    if (in == NULL)
-        return NULL;
+    if (in != NULL)
+        in->json = mem_dup(json.p, json.n);
+    if (in == NULL || in->json == NULL)
+        goto full_bytes;
     in->msg.run = inbox_run;
     in->inst = inst;
     in->kind = kind;
-    in->json = mem_dup(json.p, json.n);
     in->json_n = json.n;
-    if (in->json == NULL) {
-        mem_free(in);
-        return NULL;
-    }
-    atomic_fetch_add(&inst->waiting, 1);
     return in;
+full_bytes:
+    atomic_fetch_sub(&inst->waiting_bytes, json.n);
+full:
+    atomic_fetch_sub(&inst->waiting, 1);
+    mem_free(in);
+    return NULL;
 }
 
 static int inbox_post(struct inbox *in)
@@ -257,12 +297,13 @@ static void on_loop_exit(void *arg)
     answer(inst->stop_done, inst->stop_arg, OC_OK, STR("{}"));
 }
 
+/* Writes only what the struct of its author reaches. */
 static void fill(struct oc_error *to, int code, struct str text)
 {
-    if (to == NULL)
+    if (to == NULL || to->size < offsetof(struct oc_error, text))
         return;
     to->code = code;
-    if (to->text == NULL || to->cap == 0)
+    if (to->size < sizeof *to || to->text == NULL || to->cap == 0)
         return;
     text = str_head(text, str_utf8_floor(text, to->cap - 1));
     if (text.n > 0)
@@ -279,8 +320,10 @@ static int voice_create(const struct oc_host *host, struct oc_str config_json, s
     int rc;
 
     buf_init(&faults, FAULT_BYTES);
-    if (host == NULL || out == NULL || host->size < offsetof(struct oc_host, log) ||
-        OC_ABI_MAJOR_OF(host->abi) != OC_ABI_MAJOR) {
+    if (out != NULL)
+        *out = NULL;
+    if (host == NULL || out == NULL || !is_text(config_json) ||
+        host->size < offsetof(struct oc_host, log) || OC_ABI_MAJOR_OF(host->abi) != OC_ABI_MAJOR) {
         rc = err_set(&e, ERR_INVALID, "create: the host's table is missing or of another ABI");
         goto out;
     }
@@ -299,8 +342,7 @@ static int voice_create(const struct oc_host *host, struct oc_str config_json, s
     *out = inst;
     inst = NULL;
 out:
-    if (rc < 0)
-        fill(err, to_result(rc), faults.n > 0 ? buf_str(&faults) : str_of(e.text));
+    fill(err, to_result(rc), rc < 0 && faults.n > 0 ? buf_str(&faults) : str_of(e.text));
     if (inst != NULL) {
         app_close(inst->app);
         mem_free(inst);
@@ -309,45 +351,57 @@ out:
     return to_result(rc);
 }
 
+/*
+ * Nothing here looks at the instance after it posted: done() may have come by then, and whoever waited
+ * for it may be destroying the instance.
+ */
 static int voice_start(struct oc_instance *inst, oc_done_fn *done, void *arg)
 {
     int created = CREATED;
-    struct inbox *in;
-    struct err e;
+    struct err e = {0};
 
     if (inst == NULL)
         return OC_EINVAL;
-    if (!atomic_compare_exchange_strong(&inst->phase, &created, STARTED))
+    if (!atomic_compare_exchange_strong(&inst->phase, &created, STARTING))
         return OC_ESTATE;
-    in = inbox_new(inst, IN_START, (struct oc_str){"", 0});
-    if (in == NULL) {
-        atomic_store(&inst->phase, CREATED);
-        return OC_ENOMEM;
-    }
-    in->done = done;
-    in->arg = arg;
-    (void)inbox_post(in); /* a loop that was just opened takes it */
     if (loop_start(inst->loop, on_loop_exit, inst, &e) < 0) {
         log_error(&inst->app->log, "the loop's thread does not start: %s", e.text);
+        atomic_store(&inst->phase, CREATED);
         return OC_EFAIL;
     }
-    return OC_OK;
+    inst->start = (struct inbox){.msg.run = inbox_run, .inst = inst, .kind = IN_START, .done = done,
+                                 .arg = arg};
+    atomic_store(&inst->phase, STARTED);
+    return inbox_post(&inst->start);
+}
+
+/* The request as far as its author filled it. */
+static bool read_request(struct oc_request *to, const struct oc_request *from)
+{
+    if (from == NULL || from->size < offsetof(struct oc_request, call))
+        return false;
+    memset(to, 0, sizeof *to);
+    memcpy(to, from, from->size < sizeof *to ? from->size : sizeof *to);
+    return to->name.n > 0 && is_text(to->name) && is_text(to->call) && is_text(to->json) &&
+           to->json.n <= MESSAGE_BYTES_MAX && to->name.n <= NAME_BYTES_MAX &&
+           to->call.n <= NAME_BYTES_MAX;
 }
 
 static int voice_command(struct oc_instance *inst, const struct oc_request *req, oc_done_fn *done,
                          void *arg)
 {
+    struct oc_request r;
     struct inbox *in;
 
-    if (inst == NULL || req == NULL || !OC_HAS(req, name.p))
+    if (inst == NULL || !read_request(&r, req))
         return OC_EINVAL;
     if (atomic_load(&inst->phase) != STARTED)
         return OC_ESTATE;
-    in = inbox_new(inst, IN_COMMAND, req->json.n > 0 ? req->json : (struct oc_str){"{}", 2});
+    in = inbox_new(inst, IN_COMMAND, r.json.n > 0 ? r.json : (struct oc_str){"{}", 2});
     if (in == NULL)
         return OC_EBUSY;
-    in->name = mem_dup(req->name.p, req->name.n);
-    in->call = mem_dup(req->call.p, req->call.n);
+    in->name = mem_dup(r.name.p, r.name.n);
+    in->call = mem_dup(r.call.p, r.call.n);
     in->done = done;
     in->arg = arg;
     if (in->name == NULL || in->call == NULL) {
@@ -362,9 +416,9 @@ static int post_token(struct oc_instance *inst, enum inbox_kind kind, uint64_t t
 {
     struct inbox *in;
 
-    if (inst == NULL)
+    if (inst == NULL || !is_text(json) || json.n > MESSAGE_BYTES_MAX)
         return OC_EINVAL;
-    if (atomic_load(&inst->phase) == CREATED)
+    if (atomic_load(&inst->phase) < STARTED)
         return OC_ESTATE;
     in = inbox_new(inst, kind, json);
     if (in == NULL)
@@ -387,32 +441,27 @@ static int voice_progress(struct oc_instance *inst, uint64_t token, struct oc_st
 static int voice_stop(struct oc_instance *inst, int how, uint32_t grace_ms, oc_done_fn *done, void *arg)
 {
     int started = STARTED;
-    struct inbox *in;
 
     if (inst == NULL)
         return OC_EINVAL;
-    in = inbox_new(inst, IN_STOP, (struct oc_str){"", 0});
-    if (in == NULL)
-        return OC_EBUSY;
-    if (!atomic_compare_exchange_strong(&inst->phase, &started, STOPPING)) {
-        inbox_free(in);
+    if (!atomic_compare_exchange_strong(&inst->phase, &started, STOPPING))
         return OC_ESTATE;
-    }
-    in->how = how;
-    in->grace_ms = grace_ms;
-    in->done = done;
-    in->arg = arg;
-    return inbox_post(in);
+    inst->stop = (struct inbox){.msg.run = inbox_run, .inst = inst, .kind = IN_STOP, .done = done,
+                                .arg = arg, .how = how, .grace_ms = grace_ms};
+    return inbox_post(&inst->stop);
 }
 
 static void voice_destroy(struct oc_instance *inst)
 {
     if (inst == NULL)
         return;
+    if (loop_is_current(inst->loop)) { /* it would wait for itself, and free what it stands on */
+        log_error(&inst->app->log, "destroy was called on the instance's own thread: it stays");
+        return;
+    }
     /* OC_ESTATE is fine: it never ran, failed to start, or stops already. */
     (void)voice_stop(inst, OC_STOP_LEAVE_CALLS, 2000, NULL, NULL);
-    if (loop_close(inst->loop) < 0)
-        log_error(&inst->app->log, "a handle of the loop was not closed");
+    (void)loop_close(inst->loop);
     app_close(inst->app);
     mem_free(inst);
 }
