@@ -23,6 +23,11 @@ const RETRY_MS = 200;
  */
 const STOPPING = Symbol.for("openclaw-voice.stopping");
 
+/** A reply that finds the plugin's queue full is offered again for as long as a caller would wait. */
+async function reply(instance, token, rc, json) {
+  for (let tries = 0; instance?.reply(token, rc, json) === OC.EBUSY && tries < 300; tries++) await delay(100);
+}
+
 const parse = (json) => (json ? JSON.parse(json) : {});
 const within = (promise, ms) => Promise.race([promise, delay(ms, undefined, { ref: false })]);
 
@@ -190,7 +195,7 @@ export class Account {
     this.#asked.set(token, asked);
     const answer = (rc, value) => {
       this.#asked.delete(token);
-      instance?.reply(token, rc, JSON.stringify(value));
+      return reply(instance, token, rc, JSON.stringify(value));
     };
     Promise.resolve()
       .then(() => this.#serve(name, parse(json), asked.signal, (news) => {

@@ -13,7 +13,7 @@ function printStatus(status) {
 function printCalls({ calls = [] }) {
   if (!calls.length) console.log("No calls yet.");
   for (const c of calls) {
-    const line = [c.call ?? c.id, time(c.started_at ?? c.at), c.from || "withheld", c.state, seconds(c.duration_ms), c.reason];
+    const line = [c.call ?? c.id, time(c.received_at), c.from || "withheld", c.state, seconds(c.duration_ms), c.reason];
     console.log(line.filter((x) => x !== undefined && x !== null && x !== "").join("  "));
   }
 }
@@ -27,8 +27,13 @@ function printTranscript({ turns = [] }) {
 }
 
 function printWhy(why) {
-  if (typeof why.text === "string") console.log(why.text);
-  else console.log(JSON.stringify(why, null, 2));
+  console.log(why.summary ?? why.reason ?? "");
+  if (why.cause) console.log(`Cause: ${why.cause}`);
+  if (why.cure) console.log(`What to do: ${why.cure}`);
+  for (const h of why.hops ?? []) {
+    console.log(`${String(h.after_ms).padStart(8)} ms  ${h.text}${h.detail ? ` (${h.detail})` : ""}`);
+  }
+  for (const t of why.tools ?? []) console.log(`tool ${t.name}: ${t.state}`);
 }
 
 async function ask(method, params, options, print) {

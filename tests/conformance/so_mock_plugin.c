@@ -3,9 +3,8 @@
  * A small plugin for tests of hosts: keeps every rule of abi/openclaw_plugin.h, knows nothing of
  * telephones, and does what it is told. Needs libc alone.
  *
- * Configuration (looked for anywhere in the text): "port" to listen on (else `port:` in the file that
- * "config_file" names, else any), "fault": N makes
- * create() refuse with N lines, "start_fails", "start_ms", "stop_ms", "destroy_ms" slow those down,
+ * Configuration (looked for anywhere in the text, the first two also as `port:` and `fault:` in the
+ * file that "config_file" names): "port" to listen on (else any), "fault": N makes create() refuse with N lines, "start_fails", "start_ms", "stop_ms", "destroy_ms" slow those down,
  * "acting_forbidden" makes run.acting fail.
  *
  * Commands: status, http, policy.set, run.acting as in openclaw_voice.h; mock.slow {ms}; mock.never
@@ -13,7 +12,8 @@
  * the host the request NAME with the same payload and answers {code, reply, progress}.
  *
  * Over HTTP on 127.0.0.1: POST /request/NAME does the same as mock.request.NAME, and closing the
- * connection cancels; POST /flood as mock.flood; GET /health answers; anything else is 404.
+ * connection cancels; POST /flood as mock.flood; POST /forbid and /permit decide what run.acting
+ * answers; GET /health answers; anything else is 404.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -126,12 +126,12 @@ static long number(const char *json, const char *key, long fallback)
     return strncmp(at, "true", 4) == 0 ? 1 : strtol(at, NULL, 10);
 }
 
-/* `port:` in the YAML file that the configuration names. */
-static long port_in_file(const char *json)
+/* `key: N` in the YAML file that the configuration names. */
+static long number_in_file(const char *json, const char *key)
 {
     const char *at = strstr(json, "\"config_file\":\"");
     const char *end = at ? strchr(at + 15, '"') : NULL;
-    char name[512], text[4096];
+    char name[512], text[4096], wanted[64];
     FILE *file;
     size_t n;
 
@@ -145,8 +145,9 @@ static long port_in_file(const char *json)
     n = fread(text, 1, sizeof(text) - 1, file);
     fclose(file);
     text[n] = 0;
-    at = strstr(text, " port: ");
-    return at ? strtol(at + 7, NULL, 10) : 0;
+    snprintf(wanted, sizeof(wanted), "%s: ", key);
+    at = strstr(text, wanted);
+    return at ? strtol(at + strlen(wanted), NULL, 10) : 0;
 }
 
 static void say(struct oc_instance *in, int level, const char *line)
@@ -400,6 +401,9 @@ static void on_connection(struct oc_instance *in, int fd)
         } else if (strcmp(path + 1, "/flood") == 0) {
             flood(in, body + 4);
             answer_fd(fd, 200, "{}");
+        } else if (strcmp(path + 1, "/forbid") == 0 || strcmp(path + 1, "/permit") == 0) {
+            in->acting_forbidden = path[2] == 'f';
+            answer_fd(fd, 200, "{}");
         } else {
             answer_fd(fd, strcmp(path + 1, "/health") == 0 ? 200 : 404, "{}");
         }
@@ -552,7 +556,7 @@ static int mock_create(const struct oc_host *host, struct oc_str config, struct 
 {
     char *text = copy(config);
     struct oc_instance *in = calloc(1, sizeof(*in));
-    long fault = number(text, "fault", 0);
+    long fault = text ? number(text, "fault", number_in_file(text, "fault")) : 0;
 
     if (!text || !in || fault > 0) {
         free(text);
@@ -563,7 +567,7 @@ static int mock_create(const struct oc_host *host, struct oc_str config, struct 
     in->listen_fd = -1;
     in->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_init(&in->lock, NULL);
-    in->want_port = (int)number(text, "port", port_in_file(text));
+    in->want_port = (int)number(text, "port", number_in_file(text, "port"));
     in->start_ms = number(text, "start_ms", 0);
     in->stop_ms = number(text, "stop_ms", 0);
     in->destroy_ms = number(text, "destroy_ms", 0);

@@ -8,18 +8,16 @@ import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 import v8 from "node:v8";
 import vm from "node:vm";
 import { Worker } from "node:worker_threads";
+import { buildDir } from "../lib/util.mjs";
 
 v8.setFlagsFromString("--expose-gc");
 const collect = vm.runInNewContext("gc");
 
-const root = fileURLToPath(new URL("../../", import.meta.url));
-const build = process.env.VOICE_BUILDDIR ?? path.join(root, "build");
-const addon = path.join(build, "openclaw_voice_node.node");
-const mock = path.join(build, "tests/conformance/so_mock_plugin.so");
+const addon = path.join(buildDir, "openclaw_voice_node.node");
+const mock = path.join(buildDir, "tests/conformance/so_mock_plugin.so");
 
 function dlopenAddon() {
   const module = { exports: {} };
@@ -66,7 +64,7 @@ test("load tells what the plugin is, again and again, and refuses what is none",
   assert.equal(library.caps, 1);
   for (let i = 0; i < 20; i++) assert.equal(binding.load(mock).version, "1.2.3");
   assert.throws(() => binding.load("so_mock_plugin.so"), /must be a path/);
-  assert.throws(() => binding.load(path.join(build, "none.so")), { code: "EFAIL" });
+  assert.throws(() => binding.load(path.join(buildDir, "none.so")), { code: "EFAIL" });
   assert.throws(() => binding.load(addon), /no openclaw_plugin_entry/);
   assert.throws(() => binding.load(7), { code: "EINVAL" });
 });

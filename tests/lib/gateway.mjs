@@ -10,7 +10,7 @@ import path from 'node:path';
 import WebSocket from 'ws';
 import YAML from 'yaml';
 import { mergeConfig } from './host.mjs';
-import { Tail, buildDir, freePort, killTree, projectDir, sleep, tmpdir, track, waitFor }
+import { Tail, buildDir, freePort, killTree, projectDir, tmpdir, track, waitFor }
   from './util.mjs';
 
 const tools = path.join(projectDir, 'build', 'tools', 'bin');
@@ -176,7 +176,10 @@ class Gateway {
     if (!this.child || this.exit)
       return this.exit;
     this.child.kill('SIGTERM');
-    const how = await Promise.race([this.exited, sleep(timeoutMs).then(() => null)]);
+    let timer;
+    const late = new Promise((resolve) => { timer = setTimeout(resolve, timeoutMs, null); });
+    const how = await Promise.race([this.exited, late]);
+    clearTimeout(timer);
     if (how)
       return how;
     const text = this.output();
