@@ -2,6 +2,7 @@
 #include "plugin/net/httpc.h"
 
 #include "plugin/base/mem.h"
+#include "plugin/net/httpc_int.h"
 #include "plugin/net/stream.h"
 #include "plugin/proto/http1.h"
 
@@ -550,44 +551,6 @@ static void on_timer(void *arg)
 
 /* ---- the interface ---- */
 
-static bool is_clean(struct str s, bool blanks)
-{
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char ch = (unsigned char)s.p[i];
-
-        if (ch == 0x7f || (ch < ' ' && !(blanks && ch == '\t')) || (!blanks && ch == ' '))
-            return false;
-    }
-    return true;
-}
-
-static int write_request(struct httpc *c, const struct httpc_request *req, struct buf *b)
-{
-    struct str method = str_of(req->method);
-    bool has_body = req->body.n > 0 || str_eqc(method, "POST") || str_eqc(method, "PUT") ||
-                    str_eqc(method, "PATCH");
-
-    if (method.n == 0 || !is_clean(method, false) || !is_clean(req->path, false))
-        return ERR_INVALID;
-    (void)buf_printf(b, "%s %.*s%.*s HTTP/1.1\r\nHost: ", req->method, STR_ARG(c->prefix),
-                     STR_ARG(req->path.n + c->prefix.n > 0 ? req->path : STR("/")));
-    (void)buf_printf(b, c->url.is_ipv6 ? "[%.*s]" : "%.*s", STR_ARG(c->url.host));
-    if (c->url.has_port)
-        (void)buf_printf(b, ":%u", c->url.port);
-    for (unsigned i = 0; i < req->n_headers; i++) {
-        const struct httpc_header *h = &req->headers[i];
-
-        if (h->name.n == 0 || !is_clean(h->name, false) || !is_clean(h->value, true))
-            return ERR_INVALID;
-        (void)buf_printf(b, "\r\n%.*s: %.*s", STR_ARG(h->name), STR_ARG(h->value));
-    }
-    if (has_body)
-        (void)buf_printf(b, "\r\nContent-Length: %zu", req->body.n);
-    (void)buf_puts(b, STR("\r\n\r\n"));
-    (void)buf_puts(b, req->body);
-    return b->rc;
-}
-
 int httpc_send(struct httpc *c, const struct httpc_request *req, struct httpc_call **out)
 {
     struct httpc_call *call;
@@ -601,7 +564,7 @@ int httpc_send(struct httpc *c, const struct httpc_request *req, struct httpc_ca
     if (call == NULL)
         return ERR_NOMEM;
     buf_init(&call->request, REQUEST_BYTES_MAX);
-    rc = write_request(c, req, &call->request);
+    rc = httpc_write_request(&c->url, c->prefix, req, &call->request);
     if (rc < 0) {
         call_free(call);
         return rc;

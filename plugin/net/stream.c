@@ -1,86 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-#include "plugin/net/stream.h"
+#include "plugin/net/stream_int.h"
 
 #include "plugin/base/mem.h"
-#include "plugin/net/loop_uv.h"
-#include "plugin/net/resolver.h"
 
 #include <arpa/inet.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
-#define QUEUE_BYTES (1024u * 1024u)
 #define ENCRYPT_BYTES 65536u /* at a time, so that the scratch buffer stays small */
 #define LINGER_MS 2000u
 #define LINGER_BYTES (256u * 1024u)
-#define ATTEMPT_MS 2000u /* for one address, while others are left to try */
-#define KEEPALIVE_S 45u
-
-/* Connecting; freed once connected or given up. */
-struct dial {
-    struct resolver_query *query;
-    struct resolver_addrs addrs;
-    unsigned next;
-    uint64_t until_ms; /* of this attempt; 0: it has all the time there is */
-    int rc;            /* why the last attempt failed */
-    uint16_t port;
-    char host[];
-};
-
-/* Bytes that the kernel did not take at once. */
-struct flight {
-    uv_write_t req;
-    struct buf bytes;
-    size_t from;
-};
-
-/* A TCP handle has its own memory: a failed attempt is closed while the next one begins. */
-struct tcp {
-    uv_tcp_t uv; /* first: libuv's pointers are ours */
-    struct stream *stream; /* NULL once abandoned */
-};
-
-struct stream {
-    struct loop *loop;
-    const struct stream_handler *h;
-    void *arg;
-    struct tcp *tcp;
-    struct tls *tls;
-    struct dial *dial;
-    struct flight *flight;  /* a write under way; at most one */
-    struct buf out;         /* plain bytes not yet sent */
-    struct buf wire;        /* encrypted bytes not yet sent, behind the flight */
-    struct stream *next_dirty;
-    uint64_t sent;
-    uint64_t deadline_ms;   /* 0: none */
-    uint64_t armed_ms;      /* when libuv's timer fires; 0: it does not */
-    size_t max_queue;
-    size_t composed_from;   /* of `out`, while it is composed */
-    size_t discarded;       /* bytes read while lingering */
-    uv_timer_t timer;
-    unsigned handles;       /* libuv's, not yet closed */
-    bool dirty, open, over, paused, reading;
-    bool ending, finished;  /* stream_end() was called; FIN was sent */
-    bool closing, starved;
-    int fail_rc;            /* to be reported from the timer, outside of any caller */
-};
 
 static void flush(struct stream *s);
-static void dial_next(struct stream *s);
-static void arm(struct stream *s);
 
 /* ---- closing ---- */
-
-static void dial_free(struct stream *s)
-{
-    if (s->dial == NULL)
-        return;
-    if (s->dial->query != NULL)
-        resolver_cancel(s->dial->query);
-    mem_free(s->dial);
-    s->dial = NULL;
-}
 
 static void release(struct stream *s)
 {
@@ -94,7 +27,7 @@ static void release(struct stream *s)
     mem_free(s);
 }
 
-static void on_tcp_closed(uv_handle_t *h)
+void stream_on_tcp_closed(uv_handle_t *h)
 {
     struct tcp *tcp = (struct tcp *)h;
     struct stream *s = tcp->stream;
@@ -127,14 +60,14 @@ void stream_close(struct stream *s)
     s->closing = true;
     if (s->dirty)
         undirty(s);
-    dial_free(s);
+    stream_dial_free(s);
     if (s->tcp != NULL)
-        uv_close((uv_handle_t *)&s->tcp->uv, on_tcp_closed);
+        uv_close((uv_handle_t *)&s->tcp->uv, stream_on_tcp_closed);
     uv_close((uv_handle_t *)&s->timer, on_timer_closed);
 }
 
 /* Reports the end to the owner once; while ending, nobody listens any more. */
-static void fail(struct stream *s, int rc, const char *why)
+void stream_fail(struct stream *s, int rc, const char *why)
 {
     if (s->closing)
         return;
@@ -157,7 +90,7 @@ static void fail(struct stream *s, int rc, const char *why)
 
 /* ---- time ---- */
 
-static void on_timer(uv_timer_t *t)
+void stream_on_timer(uv_timer_t *t)
 {
     struct stream *s = t->data;
     uint64_t now = uv_now(&s->loop->uv);
@@ -166,7 +99,7 @@ static void on_timer(uv_timer_t *t)
     if (s->closing)
         return;
     if (s->dial != NULL && s->dial->rc != 0 && s->tcp == NULL) {
-        fail(s, s->dial->rc, uv_strerror(s->dial->rc));
+        stream_fail(s, s->dial->rc, uv_strerror(s->dial->rc));
         return;
     }
     if (s->deadline_ms != 0 && now >= s->deadline_ms) {
@@ -177,14 +110,14 @@ static void on_timer(uv_timer_t *t)
             s->h->deadline(s->arg);
     } else if (s->dial != NULL && s->dial->until_ms != 0 && now >= s->dial->until_ms) {
         s->dial->rc = UV_ETIMEDOUT;
-        dial_next(s);
+        stream_dial_next(s);
     }
     if (!s->closing)
-        arm(s);
+        stream_arm(s);
 }
 
 /* libuv's timer is set for the earliest thing to happen, and left alone when that moves away. */
-static void arm(struct stream *s)
+void stream_arm(struct stream *s)
 {
     uint64_t at = s->deadline_ms, now = uv_now(&s->loop->uv);
 
@@ -193,7 +126,7 @@ static void arm(struct stream *s)
     if (at == 0 || (s->armed_ms != 0 && s->armed_ms <= at))
         return;
     s->armed_ms = at;
-    (void)uv_timer_start(&s->timer, on_timer, at > now ? at - now : 0, 0);
+    (void)uv_timer_start(&s->timer, stream_on_timer, at > now ? at - now : 0, 0);
 }
 
 void stream_deadline(struct stream *s, uint64_t at_ms)
@@ -202,7 +135,7 @@ void stream_deadline(struct stream *s, uint64_t at_ms)
         return;
     s->deadline_ms = at_ms;
     if (at_ms != 0 && (s->armed_ms == 0 || s->armed_ms > at_ms))
-        arm(s);
+        stream_arm(s);
 }
 
 /* ---- writing ---- */
@@ -287,7 +220,7 @@ static void on_written(uv_write_t *req, int status)
     if (s->closing)
         return;
     if (status < 0) {
-        fail(s, status, uv_strerror(status));
+        stream_fail(s, status, uv_strerror(status));
         return;
     }
     flush(s);
@@ -410,7 +343,7 @@ static void finish(struct stream *s)
     }
     s->deadline_ms = uv_now(&s->loop->uv) + LINGER_MS;
     stream_pause(s, false);
-    arm(s);
+    stream_arm(s);
 }
 
 static void flush(struct stream *s)
@@ -425,7 +358,7 @@ static void flush(struct stream *s)
     if (rc == 0 && s->out.n > 0 && s->flight == NULL)
         rc = s->tls != NULL ? flush_tls(s, &e) : flush_plain(s);
     if (rc < 0) {
-        fail(s, rc, e.code != 0 ? e.text : rc > -5000 ? uv_strerror(rc) : err_name(rc));
+        stream_fail(s, rc, e.code != 0 ? e.text : rc > -5000 ? uv_strerror(rc) : err_name(rc));
         return;
     }
     if (s->flight != NULL)
@@ -462,7 +395,7 @@ void stream_end(struct stream *s)
     s->ending = true;
     /* Whoever does not take the rest in time loses it. */
     s->deadline_ms = uv_now(&s->loop->uv) + LINGER_MS;
-    arm(s);
+    stream_arm(s);
     mark_dirty(s);
 }
 
@@ -476,7 +409,7 @@ static void on_alloc(uv_handle_t *h, size_t hint, uv_buf_t *out)
     *out = uv_buf_init(tcp->stream->loop->read_buf, LOOP_READ_BYTES);
 }
 
-static void opened(struct stream *s)
+void stream_opened(struct stream *s)
 {
     s->open = true;
     if (s->h->open != NULL)
@@ -491,7 +424,7 @@ static void deliver(void *arg, struct str bytes)
 
     /* The first bytes may come with the end of the TLS handshake. */
     if (!s->open && !s->closing)
-        opened(s);
+        stream_opened(s);
     if (s->closing)
         return;
     if (s->ending) {
@@ -503,7 +436,7 @@ static void deliver(void *arg, struct str bytes)
     s->h->data(s->arg, bytes);
 }
 
-static void feed_tls(struct stream *s, struct str bytes)
+void stream_feed_tls(struct stream *s, struct str bytes)
 {
     struct err e = {0};
     int rc = tls_feed(s->tls, bytes, deliver, s, &s->loop->wire, &e);
@@ -512,17 +445,17 @@ static void feed_tls(struct stream *s, struct str bytes)
     if (s->closing)
         return;
     if (rc < 0) {
-        fail(s, rc, e.text);
+        stream_fail(s, rc, e.text);
         return;
     }
     if (sent < 0) {
-        fail(s, sent, sent > -5000 ? uv_strerror(sent) : err_name(sent));
+        stream_fail(s, sent, sent > -5000 ? uv_strerror(sent) : err_name(sent));
         return;
     }
     if (!s->open && tls_state(s->tls) == TLS_OPEN)
-        opened(s);
+        stream_opened(s);
     if (!s->closing && tls_state(s->tls) == TLS_CLOSED)
-        fail(s, 0, "the peer closed the connection");
+        stream_fail(s, 0, "the peer closed the connection");
 }
 
 static void on_read(uv_stream_t *uv, ssize_t n, const uv_buf_t *buf)
@@ -537,17 +470,17 @@ static void on_read(uv_stream_t *uv, ssize_t n, const uv_buf_t *buf)
         if (s->finished)
             stream_close(s);
         else if (n != UV_EOF)
-            fail(s, (int)n, uv_strerror((int)n));
+            stream_fail(s, (int)n, uv_strerror((int)n));
         else if (!s->open)
-            fail(s, ERR_CLOSED, "the peer closed the connection during the TLS handshake");
+            stream_fail(s, ERR_CLOSED, "the peer closed the connection during the TLS handshake");
         else if (s->tls != NULL && tls_state(s->tls) == TLS_OPEN)
-            fail(s, ERR_CLOSED, "the peer closed the connection without a TLS close_notify");
+            stream_fail(s, ERR_CLOSED, "the peer closed the connection without a TLS close_notify");
         else
-            fail(s, 0, "the peer closed the connection");
+            stream_fail(s, 0, "the peer closed the connection");
         return;
     }
     if (s->tls != NULL && !s->ending)
-        feed_tls(s, str_make(buf->base, (size_t)n));
+        stream_feed_tls(s, str_make(buf->base, (size_t)n));
     else
         deliver(s, str_make(buf->base, (size_t)n));
     /* The bytes that this event caused leave while they are still in the cache. */
@@ -557,7 +490,7 @@ static void on_read(uv_stream_t *uv, ssize_t n, const uv_buf_t *buf)
     }
 }
 
-static void start_reading(struct stream *s)
+void stream_start_reading(struct stream *s)
 {
     int rc;
 
@@ -575,245 +508,14 @@ void stream_pause(struct stream *s, bool paused)
     s->paused = paused;
     if (!paused) {
         if (s->open && !(s->over && !s->ending))
-            start_reading(s);
+            stream_start_reading(s);
     } else if (s->reading) {
         s->reading = false;
         (void)uv_read_stop((uv_stream_t *)&s->tcp->uv);
     }
 }
 
-/* ---- opening ---- */
-
-static struct stream *make(struct loop *l, const struct stream_handler *h, void *arg)
-{
-    struct stream *s = MEM_NEW(struct stream);
-
-    if (s == NULL)
-        return NULL;
-    s->loop = l;
-    s->h = h;
-    s->arg = arg;
-    s->max_queue = QUEUE_BYTES;
-    buf_init(&s->out, QUEUE_BYTES);
-    buf_init(&s->wire, 4 * QUEUE_BYTES);
-    (void)uv_timer_init(&l->uv, &s->timer);
-    s->timer.data = s;
-    s->handles = 1;
-    return s;
-}
-
-/* Frees a stream that its opener never handed out: `gone` must not fire for it. */
-static void unmake(struct stream *s)
-{
-    static const struct stream_handler nobody;
-
-    s->h = &nobody;
-    stream_close(s);
-}
-
-static int make_tcp(struct stream *s)
-{
-    struct tcp *tcp = MEM_NEW(struct tcp);
-    int rc;
-
-    if (tcp == NULL)
-        return ERR_NOMEM;
-    rc = uv_tcp_init(&s->loop->uv, &tcp->uv);
-    if (rc < 0) {
-        mem_free(tcp);
-        return rc;
-    }
-    tcp->stream = s;
-    s->tcp = tcp;
-    s->handles++;
-    return 0;
-}
-
-/* The socket of a failed attempt goes its own way. */
-static void abandon_tcp(struct stream *s)
-{
-    s->tcp->stream = NULL;
-    s->handles--;
-    uv_close((uv_handle_t *)&s->tcp->uv, on_tcp_closed);
-    s->tcp = NULL;
-}
-
-static void connected(struct stream *s)
-{
-    struct resolver *r = loop_resolver(s->loop);
-
-    if (r != NULL && s->dial->next > 1)
-        resolver_prefer(r, str_of(s->dial->host), &s->dial->addrs.a[s->dial->next - 1]);
-    dial_free(s);
-    (void)uv_tcp_nodelay(&s->tcp->uv, 1);
-    (void)uv_tcp_keepalive(&s->tcp->uv, 1, KEEPALIVE_S);
-    start_reading(s);
-    if (s->tls != NULL)
-        feed_tls(s, STR_NONE); /* speaks first */
-    else
-        opened(s);
-}
-
-static void on_connect(uv_connect_t *req, int status)
-{
-    struct tcp *tcp = (struct tcp *)req->handle;
-    struct stream *s = tcp->stream;
-
-    mem_free(req);
-    if (s == NULL || s->closing || status == UV_ECANCELED)
-        return;
-    if (status == 0) {
-        connected(s);
-        return;
-    }
-    s->dial->rc = status;
-    dial_next(s);
-}
-
-/* Failures are told from the timer: the caller may stand inside stream_connect(). */
-static void give_up(struct stream *s)
-{
-    s->dial->until_ms = 0;
-    s->armed_ms = 1;
-    (void)uv_timer_start(&s->timer, on_timer, 0, 0);
-}
-
-static int attempt(struct stream *s, union resolver_addr *a)
-{
-    uv_connect_t *req;
-    int rc = make_tcp(s);
-
-    if (rc < 0)
-        return rc;
-    if (a->sa.sa_family == AF_INET)
-        a->v4.sin_port = htons(s->dial->port);
-    else
-        a->v6.sin6_port = htons(s->dial->port);
-    req = MEM_NEW(uv_connect_t);
-    if (req == NULL)
-        return ERR_NOMEM;
-    rc = uv_tcp_connect(req, &s->tcp->uv, &a->sa, on_connect);
-    if (rc < 0)
-        mem_free(req);
-    return rc;
-}
-
-/* Tries one address after the other, so that a dead one (often IPv6) costs a moment and not the call. */
-static void dial_next(struct stream *s)
-{
-    struct dial *d = s->dial;
-
-    while (true) {
-        union resolver_addr a;
-        int rc;
-
-        if (s->tcp != NULL)
-            abandon_tcp(s);
-        if (d->next >= d->addrs.n)
-            break;
-        a = d->addrs.a[d->next++];
-        d->until_ms = d->next < d->addrs.n ? uv_now(&s->loop->uv) + ATTEMPT_MS : 0;
-        rc = attempt(s, &a);
-        if (rc == 0) {
-            arm(s);
-            return;
-        }
-        d->rc = rc;
-    }
-    if (d->rc == 0)
-        d->rc = UV_EADDRNOTAVAIL;
-    give_up(s);
-}
-
-static void on_resolved(void *arg, const struct resolver_addrs *addrs, int rc, const char *why)
-{
-    struct stream *s = arg;
-    char text[300];
-
-    s->dial->query = NULL;
-    if (rc < 0) {
-        (void)snprintf(text, sizeof text, "cannot find the host %s: %s", s->dial->host, why);
-        fail(s, rc, text);
-        return;
-    }
-    s->dial->addrs = *addrs;
-    dial_next(s);
-}
-
-static int look_up(struct stream *s, struct str host, struct err *e)
-{
-    struct resolver *r = loop_resolver(s->loop);
-    int rc = r != NULL ? resolver_known(r, host, &s->dial->addrs) : ERR_CLOSED;
-
-    if (rc == 0) {
-        dial_next(s);
-        return 0;
-    }
-    if (rc == ERR_NOT_FOUND)
-        rc = resolver_ask(r, host, on_resolved, s, &s->dial->query);
-    return rc < 0 ? err_set(e, rc, "cannot look up the host: %s", err_name(rc)) : 0;
-}
-
-int stream_connect(struct stream **out, struct loop *l, const struct stream_target *target,
-                   const struct stream_handler *h, void *arg, struct err *e)
-{
-    struct stream *s = make(l, h, arg);
-    int rc;
-
-    if (s == NULL)
-        return err_set(e, ERR_NOMEM, "out of memory for a connection");
-    s->dial = mem_zalloc(sizeof *s->dial + target->host.n + 1);
-    if (s->dial == NULL) {
-        rc = err_set(e, ERR_NOMEM, "out of memory for a connection");
-        goto out;
-    }
-    if (target->host.n > 0)
-        memcpy(s->dial->host, target->host.p, target->host.n);
-    s->dial->port = target->port;
-    if (target->tls != NULL) {
-        rc = tls_open(&s->tls, target->tls, s->dial->host, e);
-        if (rc < 0)
-            goto out;
-    }
-    rc = look_up(s, target->host, e);
-    if (rc < 0)
-        goto out;
-    *out = s;
-    return 0;
-out:
-    unmake(s);
-    return rc;
-}
-
-int stream_accept(struct stream **out, struct loop *l, void *listener, struct tls_ctx *tls,
-                  const struct stream_handler *h, void *arg, struct err *e)
-{
-    struct stream *s = make(l, h, arg);
-    int rc;
-
-    if (s == NULL)
-        return err_set(e, ERR_NOMEM, "out of memory for a connection");
-    rc = make_tcp(s);
-    if (rc == 0)
-        rc = uv_accept(listener, (uv_stream_t *)&s->tcp->uv);
-    if (rc < 0) {
-        (void)err_set(e, rc, "cannot accept: %s", rc > -5000 ? uv_strerror(rc) : err_name(rc));
-        goto out;
-    }
-    if (tls != NULL) {
-        rc = tls_open(&s->tls, tls, NULL, e);
-        if (rc < 0)
-            goto out;
-    }
-    (void)uv_tcp_nodelay(&s->tcp->uv, 1);
-    s->open = tls == NULL;
-    start_reading(s);
-    *out = s;
-    return 0;
-out:
-    unmake(s);
-    return rc;
-}
+/* ---- questions ---- */
 
 bool stream_tls_resumed(const struct stream *s)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "plugin/proto/http1.h"
+#include "plugin/proto/http1_int.h"
 
 #include <llhttp.h>
 #include <string.h>
@@ -7,25 +7,6 @@
 #define KEEP_BYTES 16384u
 #define INTERIM_MAX 8u        /* 1xx answers before the real one */
 #define LEADING_LINES_MAX 2u  /* empty lines before a request (RFC 9112, 2.2) */
-#define EXTENSION_BYTES_MAX 1024u /* of all chunk extensions of a message together */
-#define CHUNK_DIGITS_MAX 8u
-
-enum framing { FRAMING_NONE, FRAMING_LENGTH, FRAMING_CHUNKED, FRAMING_CLOSE };
-
-enum chunk_state {
-    CHUNK_SIZE_FIRST,
-    CHUNK_SIZE,
-    CHUNK_EXTENSION,
-    CHUNK_SIZE_LF,
-    CHUNK_DATA,
-    CHUNK_DATA_CR,
-    CHUNK_DATA_LF,
-    CHUNK_TRAILER_FIRST,
-    CHUNK_TRAILER_NAME,
-    CHUNK_TRAILER_VALUE,
-    CHUNK_TRAILER_LF,
-    CHUNK_END_LF
-};
 
 /* What one head says, while it is judged. */
 struct head {
@@ -37,27 +18,6 @@ struct head {
     bool close, keep_alive, chunked, bad_expect;
     uint64_t length;
 };
-
-/* RFC 9110, 5.6.2 */
-static bool is_token(struct str s)
-{
-    static const unsigned char ok[128] = {
-        ['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1, ['&'] = 1, ['\''] = 1, ['*'] = 1, ['+'] = 1,
-        ['-'] = 1, ['.'] = 1, ['^'] = 1, ['_'] = 1, ['`'] = 1, ['|'] = 1, ['~'] = 1,
-        ['0'] = 1, ['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1, ['5'] = 1, ['6'] = 1, ['7'] = 1,
-        ['8'] = 1, ['9'] = 1, ['A'] = 1, ['B'] = 1, ['C'] = 1, ['D'] = 1, ['E'] = 1, ['F'] = 1,
-        ['G'] = 1, ['H'] = 1, ['I'] = 1, ['J'] = 1, ['K'] = 1, ['L'] = 1, ['M'] = 1, ['N'] = 1,
-        ['O'] = 1, ['P'] = 1, ['Q'] = 1, ['R'] = 1, ['S'] = 1, ['T'] = 1, ['U'] = 1, ['V'] = 1,
-        ['W'] = 1, ['X'] = 1, ['Y'] = 1, ['Z'] = 1, ['a'] = 1, ['b'] = 1, ['c'] = 1, ['d'] = 1,
-        ['e'] = 1, ['f'] = 1, ['g'] = 1, ['h'] = 1, ['i'] = 1, ['j'] = 1, ['k'] = 1, ['l'] = 1,
-        ['m'] = 1, ['n'] = 1, ['o'] = 1, ['p'] = 1, ['q'] = 1, ['r'] = 1, ['s'] = 1, ['t'] = 1,
-        ['u'] = 1, ['v'] = 1, ['w'] = 1, ['x'] = 1, ['y'] = 1, ['z'] = 1};
-
-    for (size_t i = 0; i < s.n; i++)
-        if ((unsigned char)s.p[i] >= 128 || !ok[(unsigned char)s.p[i]])
-            return false;
-    return s.n > 0;
-}
 
 /* ---- messages ---- */
 
@@ -161,16 +121,6 @@ bool http1_idle(const struct http1 *h)
     return h->state == HTTP1_HEAD && h->msg->bytes.n == 0 && !h->cr && h->interim == 0;
 }
 
-/* status: what a server answers. */
-static int fault(struct http1 *h, int status, const char *why, struct err *e)
-{
-    int rc = status == 413 || status == 431 ? ERR_TOO_BIG : ERR_PROTOCOL;
-
-    h->state = HTTP1_FAILED;
-    h->fault_status = status;
-    return err_set(e, rc, "%s", why);
-}
-
 /* ---- llhttp's callbacks: they only note where things stand ---- */
 
 static uint32_t offset(const struct head *d, const char *p)
@@ -257,7 +207,7 @@ static int read_field(struct head *d, struct str name, struct str value, struct 
         if (str_ieq(name, STR("host"))) {
             d->hosts++;
             if (!h->is_client && !host_is_valid(value))
-                return fault(h, 400, "the Host header is malformed", e);
+                return http1_fault(h, 400, "the Host header is malformed", e);
         }
         return 0;
     case 6:
@@ -274,7 +224,7 @@ static int read_field(struct head *d, struct str name, struct str value, struct 
         if (str_ieq(name, STR("content-length"))) {
             d->lengths++;
             if (!str_u64(value, &d->length) || value.n > 18)
-                return fault(h, 400, "Content-Length is not a number", e);
+                return http1_fault(h, 400, "Content-Length is not a number", e);
         }
         return 0;
     case 17:
@@ -296,7 +246,7 @@ static int check_fields(struct head *d, struct err *e)
     int rc = 0;
 
     if (h->lines != m->n_fields + 1u)
-        return fault(h, 400, "a header line is malformed or folded", e);
+        return http1_fault(h, 400, "a header line is malformed or folded", e);
     for (unsigned i = 0; rc == 0 && i < m->n_fields; i++) {
         struct http1_field *f = &m->fields[i];
         struct str value = str_trim(field_value(m, i));
@@ -304,8 +254,8 @@ static int check_fields(struct head *d, struct err *e)
         f->value = value.n > 0 ? offset(d, value.p) : f->value;
         f->value_n = (uint32_t)value.n;
         if (f->name < 2 || d->base[f->name - 1] != '\n' || d->base[f->name + f->name_n] != ':' ||
-            !is_token(field_name(m, i)))
-            return fault(h, 400, "a header name is malformed", e);
+            !http1_is_token(field_name(m, i)))
+            return http1_fault(h, 400, "a header name is malformed", e);
         rc = read_field(d, field_name(m, i), value, e);
     }
     return rc;
@@ -331,7 +281,7 @@ static int read_target(struct http1 *h, struct str method, struct str t, struct 
 
     for (size_t i = 0; i < t.n; i++)
         if ((unsigned char)t.p[i] <= ' ' || (unsigned char)t.p[i] >= 0x7f || t.p[i] == '#')
-            return fault(h, 400, "the request target has a character that no target has", e);
+            return http1_fault(h, 400, "the request target has a character that no target has", e);
     m->query = (struct http1_slice){0, 0};
     if (str_eqc(method, "CONNECT") || (str_eqc(method, "OPTIONS") && str_eqc(t, "*"))) {
         m->path = (struct http1_slice){(uint32_t)(t.p - base), (uint32_t)t.n};
@@ -342,10 +292,10 @@ static int read_target(struct http1 *h, struct str method, struct str t, struct 
         for (at = 0; at < t.n && t.p[at] != '/' && t.p[at] != '?'; at++)
             ;
         if (at == 0 || !host_is_valid(str_head(t, at)))
-            return fault(h, 400, "the request target has no valid host", e);
+            return http1_fault(h, 400, "the request target has no valid host", e);
         t = str_skip(t, at);
     } else if (t.p[0] != '/') {
-        return fault(h, 400, "the request target is malformed", e);
+        return http1_fault(h, 400, "the request target is malformed", e);
     }
     at = str_find(t, '?');
     m->path = (struct http1_slice){(uint32_t)(t.p - base), (uint32_t)at};
@@ -359,11 +309,11 @@ static int read_request_line(struct http1 *h, struct str line, struct str *targe
 {
     struct str part[3];
 
-    if (!three_parts(line, part) || !is_token(part[0]) || part[2].n != 8 ||
+    if (!three_parts(line, part) || !http1_is_token(part[0]) || part[2].n != 8 ||
         !str_starts(part[2], STR("HTTP/")))
-        return fault(h, 400, "the request line is malformed", e);
+        return http1_fault(h, 400, "the request line is malformed", e);
     if (!str_starts(part[2], STR("HTTP/1.")) || part[2].p[7] < '0' || part[2].p[7] > '1')
-        return fault(h, 505, "only HTTP/1.1 and HTTP/1.0 are spoken here", e);
+        return http1_fault(h, 505, "only HTTP/1.1 and HTTP/1.0 are spoken here", e);
     h->msg->minor = (uint8_t)(part[2].p[7] - '0');
     h->msg->method = (struct http1_slice){0, (uint32_t)part[0].n};
     *target = part[1];
@@ -378,7 +328,7 @@ static int read_status_line(struct http1 *h, struct str line, struct err *e)
     if (!str_starts(line, STR("HTTP/1.")) || line.n < 12 || line.p[7] < '0' || line.p[7] > '1' ||
         line.p[8] != ' ' || !str_u64(str_make(line.p + 9, 3), &status) || status < 100 ||
         status > 599 || (line.n > 12 && line.p[12] != ' '))
-        return fault(h, 400, "the status line is malformed", e);
+        return http1_fault(h, 400, "the status line is malformed", e);
     h->msg->minor = (uint8_t)(line.p[7] - '0');
     h->msg->status = (int)status;
     return 0;
@@ -391,19 +341,19 @@ static int frame_request(struct head *d, struct err *e)
     struct http1_msg *m = h->msg;
 
     if (d->hosts > 1 || (d->hosts == 0 && m->minor > 0))
-        return fault(h, 400, d->hosts == 0 ? "the Host header is missing" : "two Host headers", e);
+        return http1_fault(h, 400, d->hosts == 0 ? "the Host header is missing" : "two Host headers", e);
     if (d->lengths > 1)
-        return fault(h, 400, "two Content-Length headers", e);
+        return http1_fault(h, 400, "two Content-Length headers", e);
     if (d->encodings > 0 && d->lengths > 0)
-        return fault(h, 400, "Content-Length and Transfer-Encoding together", e);
+        return http1_fault(h, 400, "Content-Length and Transfer-Encoding together", e);
     if (d->encodings > 0 && m->minor == 0)
-        return fault(h, 400, "Transfer-Encoding in HTTP/1.0", e);
+        return http1_fault(h, 400, "Transfer-Encoding in HTTP/1.0", e);
     if (d->encodings > 0 && (d->encodings > 1 || !d->chunked))
-        return fault(h, 501, "only Transfer-Encoding: chunked is understood", e);
+        return http1_fault(h, 501, "only Transfer-Encoding: chunked is understood", e);
     if (d->bad_expect && m->minor > 0)
-        return fault(h, 417, "an expectation that cannot be met", e);
+        return http1_fault(h, 417, "an expectation that cannot be met", e);
     if (d->length > h->body_max)
-        return fault(h, 413, "the body is too large", e);
+        return http1_fault(h, 413, "the body is too large", e);
     h->framing = d->chunked ? FRAMING_CHUNKED : d->length > 0 ? FRAMING_LENGTH : FRAMING_NONE;
     m->expects_continue = m->expects_continue && m->minor > 0 && h->framing != FRAMING_NONE;
     return 0;
@@ -415,13 +365,13 @@ static int frame_response(struct head *d, struct err *e)
     int status = h->msg->status;
 
     if (d->lengths > 1 || d->encodings > 1 || (d->lengths > 0 && d->encodings > 0))
-        return fault(h, 400, "the response's length is ambiguous", e);
+        return http1_fault(h, 400, "the response's length is ambiguous", e);
     if (h->head_request || status < 200 || status == 204 || status == 304)
         h->framing = FRAMING_NONE;
     else if (d->chunked)
         h->framing = FRAMING_CHUNKED;
     else if (d->encodings > 0)
-        return fault(h, 400, "the response has a transfer coding that nobody asked for", e);
+        return http1_fault(h, 400, "the response has a transfer coding that nobody asked for", e);
     else if (d->lengths > 0)
         h->framing = d->length > 0 ? FRAMING_LENGTH : FRAMING_NONE;
     else
@@ -445,10 +395,10 @@ static int run_llhttp(struct head *d, struct err *e)
     if (rc == HPE_PAUSED)
         return 0;
     if (d->too_many)
-        return fault(h, 431, "too many header lines", e);
+        return http1_fault(h, 431, "too many header lines", e);
     if (rc == HPE_INVALID_METHOD)
-        return fault(h, 501, "an unknown method", e);
-    return fault(h, 400, rc == HPE_OK || p.reason == NULL ? "the head is malformed" : p.reason, e);
+        return http1_fault(h, 501, "an unknown method", e);
+    return http1_fault(h, 400, rc == HPE_OK || p.reason == NULL ? "the head is malformed" : p.reason, e);
 }
 
 static int read_head(struct http1 *h, struct err *e)
@@ -461,12 +411,12 @@ static int read_head(struct http1 *h, struct err *e)
 
     m->body_at = (uint32_t)m->bytes.n;
     if (str_has_nul(buf_str(&m->bytes)))
-        return fault(h, 400, "a NUL byte in the head", e);
+        return http1_fault(h, 400, "a NUL byte in the head", e);
     rc = h->is_client ? read_status_line(h, line, e) : read_request_line(h, line, &target, e);
     if (rc == 0)
         rc = run_llhttp(&d, e);
     if (rc == 0 && !h->is_client && (d.target.p != target.p || d.target.n != target.n))
-        rc = fault(h, 400, "the request line is malformed", e);
+        rc = http1_fault(h, 400, "the request line is malformed", e);
     if (rc == 0)
         rc = check_fields(&d, e);
     if (rc == 0)
@@ -499,12 +449,12 @@ static int scan_lines(struct http1 *h, struct str in, size_t *from, size_t *end,
 
         if (h->cr) {
             if (in.p[i++] != '\n')
-                return fault(h, 400, "a CR without LF", e);
+                return http1_fault(h, 400, "a CR without LF", e);
             h->cr = false;
             if (h->line_n > 0) {
                 h->line_n = 0;
                 if (++h->lines > HTTP1_FIELDS_MAX + 1)
-                    return fault(h, 431, "too many header lines", e);
+                    return http1_fault(h, 431, "too many header lines", e);
                 continue;
             }
             if (h->lines > 0) {
@@ -512,7 +462,7 @@ static int scan_lines(struct http1 *h, struct str in, size_t *from, size_t *end,
                 break;
             }
             if (h->is_client || ++h->interim > LEADING_LINES_MAX)
-                return fault(h, 400, "an empty line where a message should begin", e);
+                return http1_fault(h, 400, "an empty line where a message should begin", e);
             buf_clear(&h->msg->bytes);
             *from = i;
             continue;
@@ -520,15 +470,15 @@ static int scan_lines(struct http1 *h, struct str in, size_t *from, size_t *end,
         cr = memchr(in.p + i, '\r', in.n - i);
         stop = cr != NULL ? (size_t)(cr - in.p) : in.n;
         if (memchr(in.p + i, '\n', stop - i) != NULL)
-            return fault(h, 400, "an LF without CR", e);
+            return http1_fault(h, 400, "an LF without CR", e);
         /* Nonsense (TLS spoken to a plain port, say) is answered at its first byte. */
-        if (stop > i && h->lines == 0 && h->line_n == 0 && !is_token(str_make(in.p + i, 1)))
-            return fault(h, 400, "this is no HTTP", e);
+        if (stop > i && h->lines == 0 && h->line_n == 0 && !http1_is_token(str_make(in.p + i, 1)))
+            return http1_fault(h, 400, "this is no HTTP", e);
         h->line_n += (uint32_t)(stop - i);
         h->cr = cr != NULL;
         i = stop + (cr != NULL);
         if (h->msg->bytes.n + i - *from > h->header_max)
-            return fault(h, 431, "the head is too large", e);
+            return http1_fault(h, 431, "the head is too large", e);
     }
     *end = i;
     return 0;
@@ -554,7 +504,7 @@ static int feed_head(struct http1 *h, struct str in, size_t *used, struct err *e
     if (rc < 0 || !h->is_client || h->msg->status >= 200 || h->msg->status == 101)
         return rc;
     if (++h->interim > INTERIM_MAX)
-        return fault(h, 400, "too many interim responses", e);
+        return http1_fault(h, 400, "too many interim responses", e);
     http1_msg_clear(h->msg);
     h->state = HTTP1_HEAD;
     h->lines = 0;
@@ -562,180 +512,12 @@ static int feed_head(struct http1 *h, struct str in, size_t *used, struct err *e
     return 0;
 }
 
-/* ---- bodies ---- */
-
-static int take_body(struct http1 *h, struct str bytes, struct err *e)
-{
-    int rc;
-
-    h->body_n += bytes.n;
-    if (h->sink != NULL) {
-        if (h->sink(h->sink_arg, bytes))
-            return 0;
-        h->state = HTTP1_FAILED;
-        return err_set(e, ERR_CANCELED, "cancelled");
-    }
-    if (h->body_n > h->body_max)
-        return fault(h, 413, "the body is too large", e);
-    rc = buf_puts(&h->msg->bytes, bytes);
-    if (rc < 0) {
-        h->state = HTTP1_FAILED;
-        h->fault_status = 503;
-        return err_set(e, rc, "%s", err_name(rc));
-    }
-    return 0;
-}
-
-/* Bytes of a body or a chunk whose length is known. */
-static int feed_length(struct http1 *h, struct str in, size_t *used, struct err *e)
-{
-    struct str part = str_head(in, h->left < in.n ? (size_t)h->left : in.n);
-    int rc = take_body(h, part, e);
-
-    *used = part.n;
-    h->left -= part.n;
-    return rc;
-}
-
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 32);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static int chunk_size(struct http1 *h, char c, struct err *e)
-{
-    int digit = hex_value(c);
-
-    if (digit >= 0) {
-        if (h->chunk_state == CHUNK_SIZE_FIRST) {
-            h->left = 0;
-            h->line_n = 0;
-        }
-        h->chunk_state = CHUNK_SIZE;
-        h->left = h->left * 16 + (unsigned)digit;
-        return ++h->line_n <= CHUNK_DIGITS_MAX ? 0 : fault(h, 400, "a chunk size is too long", e);
-    }
-    if (h->chunk_state == CHUNK_SIZE && (c == '\r' || c == ';')) {
-        h->chunk_state = c == '\r' ? CHUNK_SIZE_LF : CHUNK_EXTENSION;
-        return 0;
-    }
-    return fault(h, 400, "a chunk size is malformed", e);
-}
-
-static int chunk_extension(struct http1 *h, char c, struct err *e)
-{
-    if (c == '\r') {
-        h->chunk_state = CHUNK_SIZE_LF;
-        return 0;
-    }
-    if ((unsigned char)c < ' ' && c != '\t')
-        return fault(h, 400, "a chunk extension is malformed", e);
-    return ++h->extra_n <= EXTENSION_BYTES_MAX ? 0 : fault(h, 400, "chunk extensions without end", e);
-}
-
-/* Trailer fields (RFC 9112, 7.1.2) are read by their form and dropped. */
-static int trailer(struct http1 *h, char c, struct err *e)
-{
-    if (++h->extra_n > h->header_max)
-        return fault(h, 431, "the trailer is too large", e);
-    if (h->chunk_state == CHUNK_TRAILER_FIRST && c == '\r') {
-        h->chunk_state = CHUNK_END_LF;
-    } else if (h->chunk_state == CHUNK_TRAILER_VALUE && c == '\r') {
-        h->chunk_state = CHUNK_TRAILER_LF;
-    } else if (h->chunk_state == CHUNK_TRAILER_NAME && c == ':') {
-        h->chunk_state = CHUNK_TRAILER_VALUE;
-    } else if (h->chunk_state == CHUNK_TRAILER_VALUE) {
-        if (((unsigned char)c < ' ' && c != '\t') || c == 0x7f)
-            return fault(h, 400, "a trailer field is malformed", e);
-    } else {
-        if (!is_token(str_make(&c, 1)))
-            return fault(h, 400, "a trailer field is malformed", e);
-        h->chunk_state = CHUNK_TRAILER_NAME;
-    }
-    return 0;
-}
-
-/* One byte of the structure between chunks (RFC 9112, 7.1). */
-static int chunk_byte(struct http1 *h, char c, struct err *e)
-{
-    switch ((enum chunk_state)h->chunk_state) {
-    case CHUNK_SIZE_FIRST:
-    case CHUNK_SIZE: return chunk_size(h, c, e);
-    case CHUNK_EXTENSION: return chunk_extension(h, c, e);
-    case CHUNK_DATA_CR:
-        if (c != '\r')
-            return fault(h, 400, "a chunk is longer than its size", e);
-        h->chunk_state = CHUNK_DATA_LF;
-        return 0;
-    case CHUNK_SIZE_LF:
-    case CHUNK_DATA_LF:
-    case CHUNK_TRAILER_LF:
-    case CHUNK_END_LF:
-        if (c != '\n')
-            return fault(h, 400, "a CR without LF", e);
-        if (h->chunk_state == CHUNK_SIZE_LF)
-            h->chunk_state = h->left > 0 ? CHUNK_DATA : CHUNK_TRAILER_FIRST;
-        else if (h->chunk_state == CHUNK_DATA_LF)
-            h->chunk_state = CHUNK_SIZE_FIRST;
-        else if (h->chunk_state == CHUNK_TRAILER_LF)
-            h->chunk_state = CHUNK_TRAILER_FIRST;
-        else
-            h->state = HTTP1_DONE;
-        return 0;
-    default: return trailer(h, c, e);
-    }
-}
-
-static int feed_chunked(struct http1 *h, struct str in, size_t *used, struct err *e)
-{
-    size_t i = 0, part;
-    int rc = 0;
-
-    while (rc == 0 && i < in.n && h->state == HTTP1_BODY) {
-        if (h->chunk_state != CHUNK_DATA) {
-            rc = chunk_byte(h, in.p[i++], e);
-            /* Refused before any of it is stored. */
-            if (rc == 0 && h->sink == NULL && h->chunk_state == CHUNK_DATA &&
-                h->body_n + h->left > h->body_max)
-                rc = fault(h, 413, "the body is too large", e);
-            continue;
-        }
-        rc = feed_length(h, str_skip(in, i), &part, e);
-        i += part;
-        if (rc == 0 && h->left == 0)
-            h->chunk_state = CHUNK_DATA_CR;
-    }
-    *used = i;
-    return rc;
-}
-
-static int feed_body(struct http1 *h, struct str in, size_t *used, struct err *e)
-{
-    int rc;
-
-    if (h->framing == FRAMING_CHUNKED)
-        return feed_chunked(h, in, used, e);
-    if (h->framing == FRAMING_CLOSE) {
-        *used = in.n;
-        return take_body(h, in, e);
-    }
-    if (h->is_client && h->sink == NULL && h->left > h->body_max)
-        return fault(h, 413, "the body is too large", e);
-    rc = feed_length(h, in, used, e);
-    if (rc == 0 && h->left == 0)
-        h->state = HTTP1_DONE;
-    return rc;
-}
-
 int http1_feed(struct http1 *h, struct str bytes, size_t *used, struct err *e)
 {
     *used = 0;
     switch (h->state) {
     case HTTP1_HEAD: return bytes.n > 0 ? feed_head(h, bytes, used, e) : 0;
-    case HTTP1_BODY: return bytes.n > 0 ? feed_body(h, bytes, used, e) : 0;
+    case HTTP1_BODY: return bytes.n > 0 ? http1_feed_body(h, bytes, used, e) : 0;
     case HTTP1_DONE: return 0;
     default: return err_set(e, ERR_BAD_STATE, "the message has failed already");
     }
@@ -750,42 +532,4 @@ int http1_finish(struct http1 *h, struct err *e)
         return 0;
     }
     return err_set(e, ERR_CLOSED, "the connection was closed before the message was complete");
-}
-
-const char *http1_reason(int status)
-{
-    switch (status) {
-    case 100: return "Continue";
-    case 101: return "Switching Protocols";
-    case 200: return "OK";
-    case 201: return "Created";
-    case 202: return "Accepted";
-    case 204: return "No Content";
-    case 301: return "Moved Permanently";
-    case 302: return "Found";
-    case 304: return "Not Modified";
-    case 307: return "Temporary Redirect";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 408: return "Request Timeout";
-    case 409: return "Conflict";
-    case 410: return "Gone";
-    case 411: return "Length Required";
-    case 413: return "Content Too Large";
-    case 415: return "Unsupported Media Type";
-    case 417: return "Expectation Failed";
-    case 422: return "Unprocessable Content";
-    case 429: return "Too Many Requests";
-    case 431: return "Request Header Fields Too Large";
-    case 500: return "Internal Server Error";
-    case 501: return "Not Implemented";
-    case 502: return "Bad Gateway";
-    case 503: return "Service Unavailable";
-    case 504: return "Gateway Timeout";
-    case 505: return "HTTP Version Not Supported";
-    default: return "Status";
-    }
 }
