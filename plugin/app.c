@@ -374,6 +374,8 @@ static void close_parts(struct app *app)
 {
     struct runs *runs = app->runs;
 
+    if (app->keeper != NULL)
+        timer_stop(app->keeper); /* it works with the database, which closes first */
     if (app->calls != NULL)
         calls_leave(app->calls);
     pins_close(app->pins);
