@@ -233,6 +233,7 @@ static void refuse_fault(struct conn *c, const char *cause)
     else if (status == 417)
         (void)snprintf(cure, sizeof cure, "only Expect: 100-continue is understood");
     c->d->stats.bad_requests++;
+    log_warn(c->d->log, "HTTP request refused with %d: %s", status, cause);
     refuse(c, status, cause, cure);
 }
 
