@@ -36,7 +36,7 @@ struct store_health {
 };
 
 /*
- * Opens, checks (quick_check up to 64 MiB, header and schema above that unless the last run met
+ * Opens, checks (quick_check up to 16 MiB, header and schema above that unless the last run met
  * corruption), migrates, starts the thread. Blocks the caller for that (ms). A corrupt file is set aside
  * (renamed with a date) and a new one begun. ERR_NEWER: written by a newer version, nothing is touched;
  * ERR_CORRUPT: corrupt, but another living instance has it open; ERR_IO, ERR_SQLITE - n; e names the
