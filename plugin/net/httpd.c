@@ -548,6 +548,7 @@ static void on_grace(void *arg)
         next = c->next;
         drop(c, false);
     }
+    tell_closed(d); /* all may be gone already, with nobody else to say so */
 }
 
 static void on_listener_closed(uv_handle_t *h)
@@ -641,7 +642,8 @@ void httpd_close(struct httpd *d, uint32_t grace_ms, void (*closed)(void *arg), 
     d->closed_arg = arg;
     httpd_drain(d);
     d->closing = true;
-    timer_set(d->grace, loop_now_ms(d->loop) + grace_ms);
+    /* What was drained before has nothing to wait for. */
+    timer_set(d->grace, loop_now_ms(d->loop) + (d->listening || d->conns != NULL ? grace_ms : 0));
 }
 
 void httpd_stats_read(const struct httpd *d, struct httpd_stats *out)
