@@ -105,10 +105,36 @@ static bool unicode_escape(struct scan *s)
     return (v >= 0xdc00 && v <= 0xdfff) || fault(s, "a lone surrogate");
 }
 
+/*
+ * Bytes from s->at that are plain string content. Eight at a time: events are mostly strings, and this
+ * check stands before every one of them. A byte is not plain if it is a control character, a quote or
+ * a backslash; the arithmetic may flag a byte above such a one too, never one below it.
+ */
+static void skip_plain(struct scan *s)
+{
+    const uint64_t ones = 0x0101010101010101ull, highs = 0x8080808080808080ull;
+    uint64_t w, quote, slash, hit;
+
+    while (s->end - s->at >= (ptrdiff_t)sizeof w) {
+        memcpy(&w, s->at, sizeof w);
+        quote = w ^ ones * '"';
+        slash = w ^ ones * '\\';
+        hit = ((w - ones * 0x20) & ~w) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash);
+        hit &= highs;
+        if (hit != 0) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+            s->at += __builtin_ctzll(hit) / 8;
+#endif
+            return;
+        }
+        s->at += sizeof w;
+    }
+}
+
 static bool string(struct scan *s)
 {
     s->at++;
-    while (s->at < s->end) {
+    while (skip_plain(s), s->at < s->end) {
         unsigned char c = *s->at++;
 
         if (c == '"')

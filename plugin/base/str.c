@@ -179,11 +179,20 @@ static size_t sequence(const unsigned char *p, size_t n)
 bool str_utf8_valid(struct str s)
 {
     const unsigned char *p = (const unsigned char *)s.p;
-    size_t i = 0;
+    size_t i = 0, len;
+    uint64_t word;
 
     while (i < s.n) {
-        size_t len = sequence(p + i, s.n - i);
-
+        /* Most text is ASCII, and that can be seen eight bytes at a time. */
+        while (s.n - i >= sizeof word) {
+            memcpy(&word, p + i, sizeof word);
+            if (word & 0x8080808080808080ull)
+                break;
+            i += sizeof word;
+        }
+        if (i == s.n)
+            break;
+        len = sequence(p + i, s.n - i);
         if (len == 0)
             return false;
         i += len;

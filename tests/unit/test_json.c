@@ -70,6 +70,33 @@ static void cut_anywhere(void)
     T_OK(json_check(str_of(text), NULL));
 }
 
+/* The check looks at eight bytes at once: what it must see may stand at any of them. */
+static void strings_at_every_offset(void)
+{
+    static const struct {
+        const char *bytes;
+        int rc;
+    } cases[] = {{"\x01", ERR_INVALID}, {"\x1f", ERR_INVALID}, {"\n", ERR_INVALID}, {"\x80", ERR_INVALID},
+                 {"\xff", ERR_INVALID}, {"\"", ERR_INVALID}, {"\\x", ERR_INVALID}, {"\\", ERR_INVALID},
+                 {" ", 0}, {"!", 0}, {"#", 0}, {"[", 0}, {"]", 0}, {"\x7f", 0}, {"\\n", 0},
+                 {"\\\"", 0}, {"\xc3\xa9", 0}, {"\xf0\x9d\x84\x9e", 0}, {"\\u00e9", 0}};
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        for (size_t at = 0; at < 40; at++) {
+            size_t n = strlen(cases[i].bytes), all = 42 + n;
+            char *exact = malloc(all);
+
+            memset(exact, 'a', all);
+            exact[0] = exact[all - 1] = '"';
+            memcpy(exact + 1 + at, cases[i].bytes, n);
+            /* A backslash escapes what is behind it: an 'a', which is no escape, or the last quote. */
+            if (json_check(str_make(exact, all), NULL) != cases[i].rc)
+                T_FAIL("case %zu at %zu", i, at);
+            free(exact);
+        }
+    }
+}
+
 static void depth(void)
 {
     char text[JSON_MAX_DEPTH * 2 + 3];
@@ -257,6 +284,7 @@ int main(void)
 {
     T_RUN(what_is_json);
     T_RUN(cut_anywhere);
+    T_RUN(strings_at_every_offset);
     T_RUN(depth);
     T_RUN(reading);
     T_RUN(writing);
