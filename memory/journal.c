@@ -3,67 +3,14 @@
 
 #include "memory/claims.h"
 #include "memory/journal_int.h"
+#include "memory/op.h"
+#include "memory/words.h"
 #include "plugin/base/heard.h"
 #include "plugin/base/id.h"
 #include "plugin/base/mem.h"
 
 #include <stddef.h>
 #include <string.h>
-
-/*
- * An operation is one block: its struct and, behind it, the bytes of its texts. Whoever makes one counts
- * the bytes first, then packs them.
- */
-struct op {
-    struct store_op op;
-    journal_fn *fn;
-    void *arg;
-};
-
-static struct str pack(char **at, struct str s)
-{
-    struct str kept = {*at, s.n};
-
-    if (s.n > 0)
-        memcpy(*at, s.p, s.n);
-    *at += s.n;
-    return kept;
-}
-
-/* A zeroed block of a struct of `size` bytes and room for `text` bytes. */
-static int make(void **out, char **text_at, size_t size, size_t text)
-{
-    struct store_op *op;
-
-    if (text > JOURNAL_OP_BYTES)
-        return ERR_TOO_BIG;
-    op = mem_alloc(size + text);
-    if (op == NULL)
-        return ERR_NOMEM;
-    memset(op, 0, size);
-    op->bytes = size + text;
-    *text_at = (char *)op + size;
-    *out = op;
-    return 0;
-}
-
-static int push(struct store *s, struct store_op *op)
-{
-    int rc = store_push(s, op);
-
-    if (rc < 0)
-        mem_free(op);
-    return rc;
-}
-
-static void op_done(struct store_op *op, int rc)
-{
-    struct op *o = (struct op *)op;
-
-    if (o->fn != NULL)
-        o->fn(o->arg, rc);
-    mem_free(o);
-}
 
 /* The texts of a call's row, in the order of their columns. */
 static const size_t call_texts[] = {
@@ -96,7 +43,7 @@ static void row_pack(struct journal_call *to, const struct journal_call *from, c
 {
     *to = *from;
     for (size_t i = 0; i < CALL_TEXTS; i++)
-        *text_of(to, i) = pack(at, *text_of(to, i));
+        *text_of(to, i) = op_pack(at, *text_of(to, i));
 }
 
 /* ---- Claims. ---- */
@@ -236,7 +183,7 @@ int journal_claim(struct store *s, const struct journal_call *row, uint64_t dead
     struct claim *c = NULL;
     void *block;
     char *at;
-    int rc = make(&block, &at, sizeof *c, row_bytes(row));
+    int rc = op_make(&block, &at, sizeof *c, row_bytes(row));
 
     if (rc < 0)
         return rc;
@@ -263,7 +210,7 @@ int journal_claim(struct store *s, const struct journal_call *row, uint64_t dead
             mem_free(c);
         return rc;
     }
-    return push(s, &c->op);
+    return op_push(s, &c->op);
 }
 
 bool journal_known(struct store *s, struct str openai_call_id, struct str sip_call_id)
@@ -334,7 +281,9 @@ static int save_run(struct store_op *op, struct store *s, struct sqlite3 *db)
     journal_bind_int(st, 14, row->ended_at);
     (void)sqlite3_bind_int64(st, 15, row->sip_status);
     rc = journal_step(s, st);
-    return rc == 0 && sqlite3_changes64(db) == 0 ? ERR_NOT_FOUND : rc;
+    if (rc == 0 && sqlite3_changes64(db) == 0)
+        return ERR_NOT_FOUND;
+    return rc == 0 && state && str_eqc(row->state, JOURNAL_OVER) ? words_put(s, row->id) : rc;
 }
 
 int journal_save(struct store *s, const struct journal_call *row, unsigned set, journal_fn *fn,
@@ -343,7 +292,7 @@ int journal_save(struct store *s, const struct journal_call *row, unsigned set, 
     struct save *v;
     void *block;
     char *at;
-    int rc = make(&block, &at, sizeof *v, row_bytes(row));
+    int rc = op_make(&block, &at, sizeof *v, row_bytes(row));
 
     if (rc < 0)
         return rc;
@@ -352,7 +301,7 @@ int journal_save(struct store *s, const struct journal_call *row, unsigned set, 
     v->set = set;
     v->o = (struct op){{.run = save_run, .done = op_done, .flags = STORE_RETRY, .bytes = v->o.op.bytes},
                        fn, arg};
-    return push(s, &v->o.op);
+    return op_push(s, &v->o.op);
 }
 
 /* ---- Flight record, turns, tool runs. ---- */
@@ -386,18 +335,18 @@ int journal_hop(struct store *s, struct str call, uint64_t at, struct str hop, s
     struct hop *h;
     void *block;
     char *text;
-    int rc = make(&block, &text, sizeof *h, call.n + hop.n + detail.n);
+    int rc = op_make(&block, &text, sizeof *h, call.n + hop.n + detail.n);
 
     if (rc < 0)
         return rc;
     h = block;
-    h->call = pack(&text, call);
-    h->hop = pack(&text, hop);
-    h->detail = pack(&text, detail);
+    h->call = op_pack(&text, call);
+    h->hop = op_pack(&text, hop);
+    h->detail = op_pack(&text, detail);
     h->at = at;
     h->o = (struct op){{.run = hop_run, .done = op_done, .flags = STORE_RETRY, .bytes = h->o.op.bytes},
                        NULL, NULL};
-    return push(s, &h->o.op);
+    return op_push(s, &h->o.op);
 }
 
 struct turn {
@@ -442,7 +391,7 @@ static int cut_run(struct store *s, const struct turn *t)
     return rc;
 }
 
-static int turn_run(struct store_op *op, struct store *s, struct sqlite3 *db)
+static int put_run(struct store *s, const struct turn *t)
 {
     static const char sql[] =
         "INSERT INTO turn(call, item_id, pos, who, text, interrupted, audio_ms, heard_ms, at)"
@@ -450,14 +399,9 @@ static int turn_run(struct store_op *op, struct store *s, struct sqlite3 *db)
         " ON CONFLICT(call, item_id) DO UPDATE SET pos=excluded.pos, who=excluded.who,"
         " text=excluded.text, interrupted=excluded.interrupted, audio_ms=excluded.audio_ms,"
         " heard_ms=excluded.heard_ms, at=excluded.at";
-    struct turn *t = (struct turn *)op;
-    sqlite3_stmt *st;
     int rc;
+    sqlite3_stmt *st = store_stmt(s, sql, &rc);
 
-    (void)db;
-    if (t->only_cut)
-        return cut_run(s, t);
-    st = store_stmt(s, sql, &rc);
     if (st == NULL)
         return rc;
     journal_bind(st, 1, t->call);
@@ -472,26 +416,38 @@ static int turn_run(struct store_op *op, struct store *s, struct sqlite3 *db)
     return journal_step(s, st);
 }
 
+static int turn_run(struct store_op *op, struct store *s, struct sqlite3 *db)
+{
+    struct turn *t = (struct turn *)op;
+    bool late;
+    int rc = words_drop(s, t->call, &late);
+
+    (void)db;
+    if (rc == 0)
+        rc = t->only_cut ? cut_run(s, t) : put_run(s, t);
+    return rc == 0 && late ? words_put(s, t->call) : rc;
+}
+
 int journal_turn(struct store *s, struct str call, const struct journal_turn *row, journal_fn *fn,
                  void *arg)
 {
     struct turn *t;
     void *block;
     char *text;
-    int rc = make(&block, &text, sizeof *t, call.n + row->item_id.n + row->who.n + row->text.n);
+    int rc = op_make(&block, &text, sizeof *t, call.n + row->item_id.n + row->who.n + row->text.n);
 
     if (rc < 0)
         return rc;
     t = block;
     t->row = *row;
     t->only_cut = row->text.p == NULL;
-    t->call = pack(&text, call);
-    t->row.item_id = pack(&text, row->item_id);
-    t->row.who = pack(&text, row->who);
-    t->row.text = pack(&text, row->text);
+    t->call = op_pack(&text, call);
+    t->row.item_id = op_pack(&text, row->item_id);
+    t->row.who = op_pack(&text, row->who);
+    t->row.text = op_pack(&text, row->text);
     t->o = (struct op){{.run = turn_run, .done = op_done, .flags = STORE_RETRY, .bytes = t->o.op.bytes},
                        fn, arg};
-    return push(s, &t->o.op);
+    return op_push(s, &t->o.op);
 }
 
 struct tool_run {
@@ -530,7 +486,7 @@ int journal_tool(struct store *s, struct str call, const struct journal_tool *ro
     struct tool_run *t;
     void *block;
     char *text;
-    int rc = make(&block, &text, sizeof *t,
+    int rc = op_make(&block, &text, sizeof *t,
                   call.n + row->tool_call.n + row->name.n + row->arguments.n + row->state.n +
                       row->output.n);
 
@@ -538,15 +494,15 @@ int journal_tool(struct store *s, struct str call, const struct journal_tool *ro
         return rc;
     t = block;
     t->row = *row;
-    t->call = pack(&text, call);
-    t->row.tool_call = pack(&text, row->tool_call);
-    t->row.name = pack(&text, row->name);
-    t->row.arguments = pack(&text, row->arguments);
-    t->row.state = pack(&text, row->state);
-    t->row.output = pack(&text, row->output);
+    t->call = op_pack(&text, call);
+    t->row.tool_call = op_pack(&text, row->tool_call);
+    t->row.name = op_pack(&text, row->name);
+    t->row.arguments = op_pack(&text, row->arguments);
+    t->row.state = op_pack(&text, row->state);
+    t->row.output = op_pack(&text, row->output);
     t->o = (struct op){{.run = tool_run, .done = op_done, .flags = STORE_RETRY, .bytes = t->o.op.bytes},
                        fn, arg};
-    return push(s, &t->o.op);
+    return op_push(s, &t->o.op);
 }
 
 /* ---- Giving up. ---- */
@@ -569,12 +525,12 @@ int journal_release(struct store *s, journal_fn *fn, void *arg)
     struct op *o;
     void *block;
     char *text;
-    int rc = make(&block, &text, sizeof *o, 0);
+    int rc = op_make(&block, &text, sizeof *o, 0);
 
     if (rc < 0)
         return rc;
     o = block;
     *o = (struct op){{.run = release_run, .done = op_done, .flags = STORE_RETRY, .bytes = sizeof *o},
                      fn, arg};
-    return push(s, &o->op);
+    return op_push(s, &o->op);
 }

@@ -157,6 +157,9 @@ int journal_query(struct store *s, enum journal_query what, struct str id, unsig
  * Deletes claims older than 72 h, and calls that ended more than keep_ms ago with all that hangs on them
  * (0: keep). Works in steps of a few milliseconds, between which other operations run; fn comes after the
  * last.
+ * A call to which an open outbox row belongs stays until that is settled. Callers outlive their calls:
+ * who they are is not what was said. But a person of whom nothing is known but a number (no name, language,
+ * notes or links, no call left) goes 90 days after being last seen, or after keep_ms if that is longer.
  */
 int journal_expire(struct store *s, uint64_t now_ms, uint64_t keep_ms, journal_fn *fn, void *arg);
 

@@ -8,7 +8,6 @@
 
 #include <sqlite3.h>
 
-#define JOURNAL_OP_BYTES ((size_t)8 << 20) /* text of one operation at most */
 #define JOURNAL_KEY_BYTES 32
 
 /* In the order in which readers of a row expect them. */
@@ -19,6 +18,11 @@
 /* The claim's key of the provider's call id, and of the SIP Call-ID. */
 void journal_key_openai(unsigned char key[JOURNAL_KEY_BYTES], struct str id);
 void journal_key_sip(unsigned char key[JOURNAL_KEY_BYTES], struct str id);
+
+/* Deletes a call with all that hangs on it but its claim. Store thread, inside a transaction. */
+int journal_drop(struct store *s, struct str id);
+/* Takes our id out of a call's claim, which goes on to stand as hashes. Store thread, inside a transaction. */
+int journal_blank_claim(struct store *s, struct str openai_call_id, struct str sip_call_id);
 
 /* Borrowed until the statement is reset. Statements' own failures show when they are stepped. */
 static inline void journal_bind(sqlite3_stmt *st, int at, struct str text)

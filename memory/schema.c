@@ -78,8 +78,123 @@ static const char to_1[] =
     " UNIQUE(call, tool_call)"
     ");";
 
+/*
+ * Version 2: persons, and what is owed beyond a call.
+ *
+ * identity: whose an address is ("voice:+1...", "telegram:777"); every number in `caller` has a row here.
+ * link: which of them were said to be one person, and by whom: edges, of which identity.person is the
+ *   result, so that a link can be taken back without touching what another one says.
+ * call.person: '' for a withheld number and where nobody asked.
+ * turn_fts, call.words: words of the turns of calls that are over, see words.h.
+ * code_try: wrong linking codes of the last hour.
+ */
+static const char to_2_people[] =
+    "CREATE TABLE person("
+    " id TEXT NOT NULL PRIMARY KEY,"
+    " name TEXT NOT NULL DEFAULT '',"
+    " language TEXT NOT NULL DEFAULT '',"
+    " notes TEXT NOT NULL DEFAULT '',"
+    " made_at INTEGER NOT NULL"
+    ") WITHOUT ROWID;"
+    "CREATE TABLE caller("
+    " number TEXT NOT NULL PRIMARY KEY,"
+    " first_seen INTEGER NOT NULL,"
+    " last_seen INTEGER NOT NULL,"
+    " calls INTEGER NOT NULL"
+    ") WITHOUT ROWID;"
+    "CREATE INDEX caller_seen ON caller(last_seen);"
+    "CREATE TABLE identity("
+    " identity TEXT NOT NULL PRIMARY KEY,"
+    " person TEXT NOT NULL REFERENCES person(id),"
+    " at INTEGER NOT NULL"
+    ") WITHOUT ROWID;"
+    "CREATE INDEX identity_person ON identity(person);"
+    "CREATE TABLE link("
+    " a TEXT NOT NULL,"
+    " b TEXT NOT NULL,"
+    " source TEXT NOT NULL,"
+    " at INTEGER NOT NULL,"
+    " PRIMARY KEY(a, b, source)"
+    ") WITHOUT ROWID;"
+    "CREATE INDEX link_b ON link(b);"
+    "CREATE TABLE link_code("
+    " identity TEXT NOT NULL PRIMARY KEY,"
+    " salt BLOB NOT NULL,"
+    " hash BLOB NOT NULL,"
+    " call TEXT NOT NULL,"
+    " until INTEGER NOT NULL,"
+    " tries INTEGER NOT NULL"
+    ") WITHOUT ROWID;"
+    "CREATE TABLE code_try("
+    " identity TEXT NOT NULL,"
+    " at INTEGER NOT NULL"
+    ");"
+    "CREATE TABLE message("
+    " n INTEGER PRIMARY KEY,"
+    " identity TEXT NOT NULL,"
+    " session_key TEXT NOT NULL,"
+    " from_them INTEGER NOT NULL,"
+    " text TEXT NOT NULL,"
+    " at INTEGER NOT NULL"
+    ");"
+    "CREATE INDEX message_identity ON message(identity, n);";
+
+static const char to_2_owed[] =
+    "CREATE TABLE outbox("
+    " id TEXT NOT NULL PRIMARY KEY,"
+    " call TEXT REFERENCES call(id) ON DELETE CASCADE,"
+    " owner TEXT NOT NULL,"
+    " kind TEXT NOT NULL,"
+    " state TEXT NOT NULL,"
+    " payload TEXT NOT NULL,"
+    " error TEXT NOT NULL,"
+    " attempts INTEGER NOT NULL,"
+    " made_at INTEGER NOT NULL,"
+    " due_at INTEGER NOT NULL"
+    ") WITHOUT ROWID;"
+    "CREATE INDEX outbox_call ON outbox(call);"
+    "CREATE INDEX outbox_open ON outbox(due_at)"
+    " WHERE state NOT IN ('done','failed','uncertain');"
+    "CREATE TABLE handoff("
+    " id TEXT NOT NULL PRIMARY KEY,"
+    " call TEXT REFERENCES call(id) ON DELETE CASCADE,"
+    " channel TEXT NOT NULL,"
+    " dest TEXT NOT NULL,"
+    " reason TEXT NOT NULL,"
+    " state TEXT NOT NULL,"
+    " error TEXT NOT NULL,"
+    " at INTEGER NOT NULL,"
+    " sent_at INTEGER NOT NULL"
+    ") WITHOUT ROWID;"
+    "CREATE INDEX handoff_call ON handoff(call);"
+    "CREATE INDEX handoff_at ON handoff(at);"
+    "ALTER TABLE call ADD COLUMN person TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE call ADD COLUMN summary TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE call ADD COLUMN outcome TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE call ADD COLUMN words INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX call_person ON call(person) WHERE person<>'';";
+
+static const char to_2_search[] =
+    "CREATE VIRTUAL TABLE turn_fts USING fts5(text, content='turn', content_rowid='n',"
+    " tokenize='unicode61 remove_diacritics 2');"
+    "INSERT INTO turn_fts(rowid, text) SELECT t.n, t.text FROM turn t JOIN call c ON c.id=t.call"
+    " WHERE c.state='over';"
+    "UPDATE call SET words=1 WHERE state='over';";
+
+/* Every number that called before becomes a caller, and a person of its own. */
+static const char to_2_data[] =
+    "INSERT INTO caller SELECT number, min(received_at), max(received_at), count(*) FROM call"
+    " WHERE number_kind='e164' AND number<>'' GROUP BY number;"
+    "CREATE TEMP TABLE made AS SELECT number, 'per_' || lower(hex(randomblob(13))) AS person, first_seen"
+    " FROM caller;"
+    "INSERT INTO person(id, made_at) SELECT person, first_seen FROM temp.made;"
+    "INSERT INTO identity SELECT 'voice:' || number, person, first_seen FROM temp.made;"
+    "UPDATE call SET person=coalesce((SELECT person FROM identity WHERE identity='voice:' || number), '');"
+    "DROP TABLE temp.made;";
+
 /* steps[v] leads from version v to v + 1. */
-static const char *const steps[STORE_SCHEMA] = {to_1};
+static const char *const steps[STORE_SCHEMA][4] = {
+    {to_1}, {to_2_people, to_2_owed, to_2_search, to_2_data}};
 
 static int sqlite_err(struct sqlite3 *db, int rc, const char *what, struct err *e)
 {
@@ -135,9 +250,11 @@ static int walk(struct sqlite3 *db, int to, struct err *e)
     if (rc < 0 || version >= to)
         return rc;
     for (; version < to; version++) {
-        rc = sqlite3_exec(db, steps[version], NULL, NULL, NULL);
-        if (rc != SQLITE_OK)
-            return sqlite_err(db, rc, "cannot change the schema", e);
+        for (int i = 0; i < 4 && steps[version][i] != NULL; i++) {
+            rc = sqlite3_exec(db, steps[version][i], NULL, NULL, NULL);
+            if (rc != SQLITE_OK)
+                return sqlite_err(db, rc, "cannot change the schema", e);
+        }
     }
     (void)snprintf(sql, sizeof sql, "PRAGMA application_id=%d; PRAGMA user_version=%d",
                    SCHEMA_APPLICATION_ID, version);

@@ -15,7 +15,7 @@ struct claim_index;
 struct claims;
 struct sqlite3_stmt;
 
-#define STORE_STMTS 128u /* distinct statements; a power of two */
+#define STORE_STMTS 256u /* distinct statements; a power of two */
 #define STORE_BATCH 1024u
 #define STORE_USED 32u
 

@@ -170,7 +170,7 @@ static void rows_hang_on_their_call(void)
     T_NE(sqlite3_exec(db, "INSERT INTO hop VALUES('call_a', 1, 1, 'h', 'd')", NULL, NULL, NULL),
          SQLITE_OK);
     exec(db, "INSERT INTO call VALUES('call_a','own','live','','','','','','','','','','','','',0,"
-             "1,0,0,0);"
+             "1,0,0,0,'','','',0);"
              "INSERT INTO hop VALUES('call_a', 1, 1, 'h', 'd');"
              "INSERT INTO turn(call,item_id,pos,who,text,interrupted,audio_ms,heard_ms,at)"
              " VALUES('call_a','i',1,'caller','t',0,0,0,1);"
