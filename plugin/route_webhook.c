@@ -276,7 +276,10 @@ void webhooks_handle(struct webhooks *w, struct httpd_exchange *x)
         reply(x, 400, STR("{\"error\":\"the body is no event of OpenAI's\"}"));
         return;
     }
-    if (hook.kind == RT_WEBHOOK_INCOMING) {
+    if (hook.kind == RT_WEBHOOK_INCOMING && journal_known(app->store, hook.call_id, hook.sip_call_id)) {
+        log_info(&app->log, "webhook: call %.*s is decided already", STR_ARG(hook.call_id));
+        reply(x, 200, STR("{\"ok\":true}"));
+    } else if (hook.kind == RT_WEBHOOK_INCOMING) {
         claim(w, x, &hook, now);
     } else {
         log_debug(&app->log, "webhook of type %.*s: ignored", STR_ARG(str_head(hook.type, 60)));
