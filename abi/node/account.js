@@ -61,6 +61,8 @@ export class Account {
       const ready = await this.#start();
       if (!this.#ctx.abortSignal.aborted) this.#running(ready);
       await this.#aborted();
+    } catch (error) {
+      if (!this.#ctx.abortSignal.aborted) throw error;
     } finally {
       const stopped = this.#stop();
       globalThis[STOPPING] = stopped;

@@ -24,7 +24,7 @@ struct bridge {
     pthread_cond_t gone;
     struct list queue;
     struct list ops; /* operations the plugin has not answered */
-    struct bridge_msg gone_msg;
+    struct bridge_msg *gone_msg; /* made beforehand, since it must not fail */
     struct bridge_stats stats;
     uint64_t told_logs, told_events; /* dropped messages that a line has told of */
     enum state state;
@@ -90,7 +90,7 @@ static struct bridge_msg *msg_new(struct bridge *b, enum bridge_kind kind, struc
 
 void bridge_msg_free(struct bridge_msg *m)
 {
-    if (!m || m->kind == BRIDGE_GONE)
+    if (!m)
         return;
     if (m->text && m->text != (char *)(m + 1))
         free(m->text);
@@ -291,15 +291,25 @@ int bridge_stop(struct bridge *b, int how, uint32_t grace_ms, void *cookie)
     return op_result(b, m, b->plugin->stop(b->inst, how, grace_ms, on_done, m));
 }
 
-/* The owner's thread is the only one that destroys, so the state cannot change under these two. */
+static bool is_open(struct bridge *b)
+{
+    bool open;
+
+    pthread_mutex_lock(&b->lock);
+    open = b->state == STATE_OPEN;
+    pthread_mutex_unlock(&b->lock);
+    return open;
+}
+
+/* The owner's thread is the only one that destroys, so the instance stays for these two. */
 int bridge_reply(struct bridge *b, uint64_t token, int code, struct oc_str json)
 {
-    return b->state == STATE_OPEN ? b->plugin->reply(b->inst, token, code, json) : OC_ESTATE;
+    return is_open(b) ? b->plugin->reply(b->inst, token, code, json) : OC_ESTATE;
 }
 
 int bridge_progress(struct bridge *b, uint64_t token, struct oc_str json)
 {
-    return b->state == STATE_OPEN ? b->plugin->progress(b->inst, token, json) : OC_ESTATE;
+    return is_open(b) ? b->plugin->progress(b->inst, token, json) : OC_ESTATE;
 }
 
 /* Under the lock, with the queue empty: a line about what was dropped, or NULL. */
@@ -371,6 +381,7 @@ static void bridge_unref(struct bridge *b)
     if (!last)
         return;
     list_free(&b->queue);
+    bridge_msg_free(b->gone_msg);
     pthread_cond_destroy(&b->gone);
     pthread_mutex_destroy(&b->lock);
     free(b);
@@ -378,6 +389,7 @@ static void bridge_unref(struct bridge *b)
 
 static int bridge_init(struct bridge *b)
 {
+    struct oc_str none = { 0 };
     pthread_condattr_t attr;
 
     if (pthread_mutex_init(&b->lock, NULL) != 0)
@@ -391,8 +403,7 @@ static int bridge_init(struct bridge *b)
     }
     pthread_condattr_destroy(&attr);
     b->refs = 1;
-    b->gone_msg.bridge = b;
-    b->gone_msg.kind = BRIDGE_GONE;
+    b->gone_msg = msg_new(b, BRIDGE_GONE, none, none, none);
     return OC_OK;
 }
 
@@ -419,7 +430,7 @@ int bridge_open(struct bridge **out, const struct oc_plugin *plugin, struct oc_s
     b->host.event = wants & BRIDGE_WANTS_EVENT ? host_event : NULL;
     b->host.request = wants & BRIDGE_WANTS_REQUEST ? host_request : NULL;
     b->host.cancel = wants & BRIDGE_WANTS_REQUEST ? host_cancel : NULL;
-    rc = plugin->create(&b->host, config, &b->inst, err);
+    rc = b->gone_msg ? plugin->create(&b->host, config, &b->inst, err) : OC_ENOMEM;
     if (rc < 0 || !b->inst) {
         bridge_mute(b);
         bridge_unref(b);
@@ -445,8 +456,8 @@ static void *destroy_main(void *arg)
         queue_push(b, m);
     }
     b->state = STATE_GONE;
-    if (!b->muted)
-        queue_push(b, &b->gone_msg);
+    queue_push(b, b->gone_msg);
+    b->gone_msg = NULL;
     pthread_cond_broadcast(&b->gone);
     pthread_mutex_unlock(&b->lock);
     bridge_unref(b);

@@ -27,6 +27,10 @@ export function openclawCommand() {
   return fs.statSync(real).isDirectory() ? path.join(real, 'openclaw.mjs') : real;
 }
 
+/** Why the gateway cannot be tested in this build, or false. */
+export const gatewaySkip = /tsan/.test(process.env.OCV_PRELOAD ?? '')
+  && 'ThreadSanitizer cannot look into Node';
+
 /** The staged plugin. */
 export const pluginDir = path.join(buildDir, 'openclaw-voice');
 
@@ -89,6 +93,10 @@ class Gateway {
     for (const name of ['OPENAI_API_KEY', 'OPENAI_PROJECT_ID', 'WEBHOOK_SECRET', 'PUBLIC_URL',
       'PORT', 'NODE_TEST_CONTEXT', 'NODE_OPTIONS'])
       delete env[name];
+    if (process.env.OCV_PRELOAD) {
+      env.LD_PRELOAD = process.env.OCV_PRELOAD; // Node was not built with the plugin's sanitizer
+      env.ASAN_OPTIONS = `${env.ASAN_OPTIONS ?? ''}:detect_leaks=0`; // and leaves much at its end
+    }
     return { ...env, ...this.extraEnv };
   }
 
