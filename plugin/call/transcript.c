@@ -233,6 +233,9 @@ void transcript_on_item(struct transcript *t, struct str id, struct str prev, en
     if (id.n == 0)
         return;
     if (i == NOT_FOUND) {
+        /* One that was never heard of stands before this one, whenever its text comes. */
+        if (before == NOT_FOUND && prev.n > 0 && !str_eq(prev, id))
+            before = add(t, prev, pos_at_end(t), since_base(t, now_wall_ms));
         pos = before != NOT_FOUND ? pos_behind(t, before, NOT_FOUND) : pos_at_end(t);
         i = add(t, id, pos, since_base(t, now_wall_ms));
         set(t, i, before != NOT_FOUND ? ITEM_PLACED : 0);
