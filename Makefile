@@ -221,6 +221,8 @@ endif
 CONF_BINS := $(patsubst tests/conformance/test_%.c,$(B)/tests/conformance/test_%,$(sort $(wildcard tests/conformance/test_*.c)))
 CONF_SOS := $(patsubst tests/conformance/so_%.c,$(B)/tests/conformance/so_%.so,$(sort $(wildcard tests/conformance/so_*.c)))
 BENCH_BINS := $(patsubst tests/bench/bench_%.c,$(B)/tests/bench/bench_%,$(sort $(wildcard tests/bench/bench_*.c)))
+# What measurements run beside the plugin: a small host, and servers to compare with.
+BENCH_TOOLS := $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(sort $(wildcard tests/bench/load_*.c tests/bench/peer_*.c)))
 RUN = $(PYTHON) tests/run --builddir $(B) --build $(BUILD) --tools $(TOOLS) $(if $(T),--only '$(T)')
 
 # Conformance programs know a plugin by its ABI alone: they are not linked with its archives.
@@ -236,6 +238,15 @@ $(B)/tests/bench/bench_%: $(B)/obj/tests/bench/bench_%.o $(LIBS_ALL)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN) -o $@ $(LDHARD) $< -Wl,--start-group $(LIBS_ALL) -Wl,--end-group $(LIBS)
+
+$(B)/tests/bench/load_%: $(B)/obj/tests/bench/load_%.o
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SAN) -o $@ $(LDHARD) $< -pthread -ldl
+$(B)/tests/bench/peer_%: $(B)/obj/tests/bench/peer_%.o $(LLHTTP_LIB)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(SAN) -o $@ $(LDHARD) $< $(LLHTTP_LIB) -luv
 
 .PHONY: unit conformance integration test test-files test-asan test-tsan bench
 unit: $(UNIT_BINS)
@@ -253,7 +264,7 @@ test-tsan:
 	@$(MAKE) --no-print-directory BUILD=tsan BUILDDIR=$(if $(filter-out build,$(B)),$(B)-tsan,build/tsan) test
 # Everything the tests need, without running them.
 test-files: all $(UNIT_BINS) $(TEST_FILES)
-bench: all $(BENCH_BINS)
+bench: all $(BENCH_BINS) $(BENCH_TOOLS)
 	@$(RUN) bench
 
 # ---- lint --------------------------------------------------------------------------------------
