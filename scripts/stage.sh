@@ -9,6 +9,7 @@ rm -rf "$new" "$out.old"
 mkdir -p "$new/skill/voice"
 cp "$build/gen/package.json" "$build/gen/openclaw.plugin.json" skill.json LICENSE abi/node/*.js "$new/"
 cp SKILL.md "$new/skill/voice/SKILL.md"
+cp "$build/o200k.bin" "$new/"
 # The gateway copies the package for every instance: no debug information in it.
 for lib in openclaw_voice.so openclaw_voice_node.node; do
     if grep -q -e -fsanitize "$build/flags"; then
