@@ -9,6 +9,8 @@
 
 #define REFUSED_MAX 64u /* connections being told that there are too many */
 #define BACKLOG 1024
+#define ACCEPT_AGAIN_MS 100u
+#define WARN_EVERY_MS 10000u
 
 /* ---- peers ---- */
 
@@ -451,6 +453,19 @@ static void turn_away(struct conn *c)
     drop(c, d->tls == NULL && d->n_refused <= REFUSED_MAX);
 }
 
+/* libuv takes no further connection before this one is accepted, so a failure must be tried again. */
+static void accept_later(struct httpd *d, const char *why)
+{
+    uint64_t now = loop_now_ms(d->loop);
+
+    d->accept_again = true;
+    timer_set(d->later, now + ACCEPT_AGAIN_MS);
+    if (d->warned_ms != 0 && now < d->warned_ms + WARN_EVERY_MS)
+        return;
+    d->warned_ms = now;
+    log_warn(d->log, "connections cannot be accepted at the moment: %s", why);
+}
+
 static void on_connection(uv_stream_t *listener, int status)
 {
     struct httpd *d = listener->data;
@@ -459,25 +474,17 @@ static void on_connection(uv_stream_t *listener, int status)
     struct err e;
     int rc;
 
-    if (status < 0) {
-        log_warn(d->log, "cannot accept a connection: %s", uv_strerror(status));
-        return;
-    }
-    c = MEM_NEW(struct conn);
-    /* Without memory libuv keeps the socket and stops accepting until uv_accept(): give it a moment. */
+    c = status < 0 ? NULL : MEM_NEW(struct conn);
     if (c == NULL) {
-        struct stream *s = NULL;
-        static const struct stream_handler nobody;
-
-        if (stream_accept(&s, d->loop, listener, NULL, &nobody, NULL, NULL) == 0)
-            stream_close(s);
+        accept_later(d, status < 0 ? uv_strerror(status) : err_name(ERR_NOMEM));
         return;
     }
     c->d = d;
     rc = stream_accept(&c->stream, d->loop, listener, d->tls, &conn_handler, c, &e);
     if (rc < 0) {
-        log_warn(d->log, "%s", e.text);
         mem_free(c);
+        if (rc != UV_EAGAIN) /* nothing is waiting (any more) */
+            accept_later(d, e.text);
         return;
     }
     c->next = d->conns;
@@ -505,6 +512,17 @@ static void on_connection(uv_stream_t *listener, int status)
 }
 
 /* ---- opening and closing ---- */
+
+static void on_later(void *arg)
+{
+    struct httpd *d = arg;
+
+    if (d->accept_again && !d->draining) {
+        d->accept_again = false;
+        on_connection((uv_stream_t *)&d->listener, 0);
+    }
+    httpd_tell_orphans(d);
+}
 
 static uint32_t or_default(uint32_t v, uint32_t def)
 {
@@ -588,7 +606,7 @@ int httpd_open(struct httpd **out, struct loop *l, const struct httpd_config *co
     }
     rc = k->tls_cert != NULL ? tls_ctx_server(&d->tls, k->tls_cert, k->tls_key, e) : 0;
     if (rc == 0 && (timer_open(&d->grace, l, on_grace, d) < 0 ||
-                    timer_open(&d->later, l, httpd_tell_orphans, d) < 0))
+                    timer_open(&d->later, l, on_later, d) < 0))
         rc = err_set(e, ERR_NOMEM, "out of memory for the HTTP server");
     if (rc < 0)
         goto out;

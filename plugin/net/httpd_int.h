@@ -76,9 +76,11 @@ struct httpd {
     struct httpd_exchange *spare;
     unsigned n_spare, n_refused, n_open; /* n_open: exchanges not in `spare` */
     struct httpd_stats stats;
+    uint64_t warned_ms;     /* the last line about a failed accept */
     uint64_t date_s;
     char date[40];
     bool listening, draining, closing, told;
+    bool accept_again;      /* a connection could not be taken; `later` tries */
     void (*closed)(void *arg);
     void *closed_arg;
     int port;
@@ -93,7 +95,7 @@ void httpd_maybe_free(struct httpd *d);
 /* Writes a whole answer where it belongs (the wire if it is x's turn) and marks x ready. */
 void httpd_answer(struct httpd_exchange *x, int status, const char *content_type, struct str body);
 
-void httpd_tell_orphans(void *arg); /* of struct httpd *: a timer's function */
+void httpd_tell_orphans(struct httpd *d);
 
 /* ---- httpd.c ---- */
 

@@ -250,9 +250,8 @@ void httpd_reply(struct httpd_exchange *x, int status, const char *content_type,
     httpd_pump(c);
 }
 
-void httpd_tell_orphans(void *arg)
+void httpd_tell_orphans(struct httpd *d)
 {
-    struct httpd *d = arg;
     struct httpd_exchange *x;
 
     d->n_open++; /* keeps d while the list is walked */

@@ -13,6 +13,12 @@
 
 static void flush(struct stream *s);
 
+/* uv_strerror() allocates for codes that it does not know. */
+const char *stream_rc_text(int rc)
+{
+    return rc > -5000 ? uv_strerror(rc) : err_name(rc);
+}
+
 /* ---- closing ---- */
 
 static void release(struct stream *s)
@@ -99,7 +105,7 @@ void stream_on_timer(uv_timer_t *t)
     if (s->closing)
         return;
     if (s->dial != NULL && s->dial->rc != 0 && s->tcp == NULL) {
-        stream_fail(s, s->dial->rc, uv_strerror(s->dial->rc));
+        stream_fail(s, s->dial->rc, stream_rc_text(s->dial->rc));
         return;
     }
     if (s->deadline_ms != 0 && now >= s->deadline_ms) {
@@ -358,7 +364,7 @@ static void flush(struct stream *s)
     if (rc == 0 && s->out.n > 0 && s->flight == NULL)
         rc = s->tls != NULL ? flush_tls(s, &e) : flush_plain(s);
     if (rc < 0) {
-        stream_fail(s, rc, e.code != 0 ? e.text : rc > -5000 ? uv_strerror(rc) : err_name(rc));
+        stream_fail(s, rc, e.code != 0 ? e.text : stream_rc_text(rc));
         return;
     }
     if (s->flight != NULL)
@@ -449,7 +455,7 @@ void stream_feed_tls(struct stream *s, struct str bytes)
         return;
     }
     if (sent < 0) {
-        stream_fail(s, sent, sent > -5000 ? uv_strerror(sent) : err_name(sent));
+        stream_fail(s, sent, stream_rc_text(sent));
         return;
     }
     if (!s->open && tls_state(s->tls) == TLS_OPEN)

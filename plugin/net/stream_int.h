@@ -69,6 +69,8 @@ void stream_opened(struct stream *s); /* ready for the owner */
 void stream_feed_tls(struct stream *s, struct str bytes);
 void stream_on_tcp_closed(uv_handle_t *h);
 
+const char *stream_rc_text(int rc); /* for people; static */
+
 /* ---- stream_open.c ---- */
 
 void stream_dial_free(struct stream *s);

@@ -233,7 +233,7 @@ int stream_accept(struct stream **out, struct loop *l, void *listener, struct tl
     if (rc == 0)
         rc = uv_accept(listener, (uv_stream_t *)&s->tcp->uv);
     if (rc < 0) {
-        (void)err_set(e, rc, "cannot accept: %s", rc > -5000 ? uv_strerror(rc) : err_name(rc));
+        (void)err_set(e, rc, "cannot accept: %s", stream_rc_text(rc));
         goto out;
     }
     if (tls != NULL) {

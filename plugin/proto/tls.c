@@ -434,6 +434,9 @@ int tls_feed(struct tls *t, struct str from_wire, void (*plain)(void *arg, struc
     t->in = from_wire;
     t->wire = wire;
     rc = feed(t, plain, arg, e);
+    /* A session ticket makes OpenSSL allocate a buffer for writing, which the next write would free: 16 KB. */
+    if (t->state == TLS_OPEN)
+        (void)SSL_free_buffers(t->ssl);
     /* What comes behind close_notify is not of this connection (RFC 8446, 6.1). */
     t->in = STR_NONE;
     t->wire = NULL;

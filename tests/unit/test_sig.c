@@ -129,6 +129,19 @@ static void many_signatures(void)
     sig_keys_free(k);
 }
 
+/* A key longer than a block of the hash is hashed first (RFC 2104, 2). */
+static void a_long_secret(void)
+{
+    struct sig_keys *k;
+    char secret[101] = "";
+
+    memset(secret, 's', 100);
+    k = open_keys(secret, NULL);
+    T_EQ(sig_verify(k, STR("wh_1"), STR("1700000000"), STR("v1,0mIngD22tK4jtx9iyKVYZAhpf5W8ZRAEvCdztImJ85A="),
+                    STR(BODY), NOW, NULL), SIG_GOOD);
+    sig_keys_free(k);
+}
+
 static void every_flipped_bit_is_noticed(void)
 {
     struct sig_keys *k = open_keys(KEY, NULL);
@@ -183,6 +196,7 @@ int main(void)
     T_RUN(the_window);
     T_RUN(bytes_of_any_value);
     T_RUN(many_signatures);
+    T_RUN(a_long_secret);
     T_RUN(every_flipped_bit_is_noticed);
     T_RUN(secrets);
     return T_DONE();
