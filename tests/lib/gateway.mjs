@@ -308,7 +308,8 @@ export async function startGateway(opts) {
   const plugin = opts.plugin === undefined ? pluginDir : opts.plugin;
   if (plugin && !fs.existsSync(plugin))
     throw new Error(`no ${path.relative(projectDir, plugin)}: run make first`);
-  const gateway = new Gateway({ readyMs: 90000, ...opts, plugin, extraEnv: opts.env ?? {},
+  const { env: extraEnv = {}, ...rest } = opts;
+  const gateway = new Gateway({ readyMs: 90000, ...rest, plugin, extraEnv,
     home: opts.home ?? tmpdir('ocv-gateway') });
   await gateway.prepare();
   await gateway.start();
