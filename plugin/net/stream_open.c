@@ -179,8 +179,10 @@ static void on_resolved(void *arg, const struct resolver_addrs *addrs, int rc, c
 static int look_up(struct stream *s, struct str host, struct err *e)
 {
     struct resolver *r = loop_resolver(s->loop);
-    int rc = r != NULL ? resolver_known(r, host, &s->dial->addrs) : ERR_CLOSED;
+    int rc = s->loop->stopping ? ERR_CLOSED : ERR_NOMEM;
 
+    if (r != NULL)
+        rc = resolver_known(r, host, &s->dial->addrs);
     if (rc == 0) {
         stream_dial_next(s);
         return 0;

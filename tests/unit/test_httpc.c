@@ -485,6 +485,48 @@ static void warm_connections(void)
     world_close(&w);
 }
 
+/* The n-th allocation of the loop's thread and all behind it fail, for every n that matters. */
+static unsigned long fault_at;
+
+static void faulty_ask_fn(void *arg)
+{
+    (void)mem_fault_after(fault_at);
+    ask_fn(arg);
+}
+
+static void heal_fn(void *arg)
+{
+    (void)arg;
+    (void)mem_fault_after(0);
+}
+
+static void out_of_memory(void)
+{
+    static const char *const paths[] = {"/x", "/chunked", "/tillclose", "/once"};
+    struct world w;
+    struct ask a, ok;
+    unsigned failed = 0;
+
+    for (int i = 0; i < 4; i++) {
+        world_open(&w, (struct httpc_config){.max_conns = 2});
+        for (fault_at = 1; fault_at < 16; fault_at++) {
+            a = (struct ask){.w = &w, .path = paths[i], .timeout_ms = 60};
+            kit_do(w.loop, faulty_ask_fn, &a);
+            if (a.rc == 0)
+                T_TRUE(kit_wait(&a.done)); /* told in time, whatever came of it */
+            else
+                T_EQ(a.rc, ERR_NOMEM);
+            failed += a.rc < 0 || a.err < 0;
+            kit_do(w.loop, heal_fn, NULL);
+            ok = (struct ask){.w = &w, .path = "/x"};
+            ask(&ok);
+            T_EQ(ok.status, 200); /* and all is well afterwards */
+        }
+        world_close(&w);
+    }
+    T_GT(failed, 8);
+}
+
 static void bad_arguments(void)
 {
     struct world w;
@@ -517,6 +559,7 @@ int main(void)
     T_RUN(cancel_in_every_phase);
     T_RUN(close_in_every_phase);
     T_RUN(warm_connections);
+    T_RUN(out_of_memory);
     T_RUN(bad_arguments);
     return T_DONE();
 }

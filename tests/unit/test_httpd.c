@@ -727,6 +727,40 @@ static void ports_and_addresses(void)
     world_close(&w);
 }
 
+static void fault_fn(void *arg)
+{
+    (void)mem_fault_after(*(unsigned long *)arg);
+}
+
+/* Requests while the n-th allocation of the loop's thread and all behind it fail; then all is well again. */
+static void out_of_memory(void)
+{
+    static const char *const texts[] = {LAST("/short"), GET("/stream-end") LAST("/p?q"),
+                                        "POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: 3000\r\n\r\n",
+                                        "nonsense\r\n"};
+    struct world w;
+    char a[8192];
+
+    world_open(&w, (struct httpd_config){.read_ms = 100});
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        for (unsigned long n = 1; n < 16; n++) {
+            unsigned long none = 0;
+            int fd;
+
+            kit_do(w.loop, fault_fn, &n);
+            fd = dial(&w);
+            (void)kit_puts(fd, texts[i]);
+            usleep(4000);
+            kit_do(w.loop, fault_fn, &none);
+            (void)kit_read(fd, a, sizeof a, NULL);
+            close(fd);
+            talk(&w, LAST("/short"), a, sizeof a);
+            T_HAS(a, "200 OK");
+        }
+    }
+    world_close(&w);
+}
+
 struct hammer {
     struct world *w;
     unsigned requests, good;
@@ -794,6 +828,7 @@ int main(void)
     T_RUN(draining);
     T_RUN(closing_in_every_phase);
     T_RUN(ports_and_addresses);
+    T_RUN(out_of_memory);
     T_RUN(many_requests);
     return T_DONE();
 }

@@ -273,7 +273,7 @@ struct link {
     const char *say;
     atomic_uint texts, closed;
     struct wsconn_end end;
-    int rc;
+    int rc, send_rc;
 };
 
 static void on_text(void *arg, struct str text)
@@ -282,7 +282,7 @@ static void on_text(void *arg, struct str text)
 
     if (str_eqc(text, "hello"))
         atomic_fetch_add(&k->texts, 1);
-    k->rc = wsconn_send(k->ws, str_of(k->say));
+    k->send_rc = wsconn_send(k->ws, str_of(k->say));
 }
 
 static void on_closed(void *arg, const struct wsconn_end *end)
@@ -328,6 +328,7 @@ static void websockets_over_tls(void)
         T_EQ(atomic_load(&k.texts), 1);
         T_EQ(k.end.ws_code, 1001);
         T_EQ(k.end.err, 0);
+        T_EQ(k.send_rc, 0);
     }
     k.config.tls = NULL;
     kit_do(l, connect_fn, &k);

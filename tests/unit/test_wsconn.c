@@ -480,6 +480,45 @@ static void closing_in_every_phase(void)
     world_close(&w);
 }
 
+static unsigned long fault_at;
+
+static void faulty_open_fn(void *arg)
+{
+    (void)mem_fault_after(fault_at);
+    open_fn(arg);
+}
+
+static void heal_fn(void *arg)
+{
+    (void)arg;
+    (void)mem_fault_after(0);
+}
+
+static void out_of_memory(void)
+{
+    struct world w;
+    unsigned failed = 0;
+
+    world_open(&w);
+    for (fault_at = 1; fault_at < 30; fault_at++) {
+        struct link k = {.w = &w, .path = "/big", .say = "x", .config = {.connect_ms = 60}};
+
+        kit_do(w.loop, faulty_open_fn, &k);
+        if (k.open_rc < 0) {
+            T_EQ(k.open_rc, ERR_NOMEM);
+        } else {
+            usleep(30000);
+        }
+        kit_do(w.loop, heal_fn, NULL);
+        usleep(k.open_rc < 0 ? 0 : 40000);
+        failed += k.open_rc < 0 || atomic_load(&k.closed) > 0;
+        T_TRUE(k.open_rc < 0 || atomic_load(&k.closed) > 0 || atomic_load(&k.texts) > 0);
+        kit_do(w.loop, close_fn, &k);
+    }
+    T_GT(failed, 3);
+    world_close(&w);
+}
+
 static void sending_when_not_open(void)
 {
     struct world w;
@@ -508,5 +547,6 @@ int main(void)
     T_RUN(closing_inside_callbacks);
     T_RUN(closing_in_every_phase);
     T_RUN(sending_when_not_open);
+    T_RUN(out_of_memory);
     return T_DONE();
 }
