@@ -54,6 +54,7 @@ struct host {
     struct outlet *events, *log;
     struct report report;
     int signals; /* signalfd */
+    pthread_t freer; /* while freeing */
     bool stopping, freeing;
     int code;
 };
@@ -191,12 +192,9 @@ static uint64_t now_ms(void)
 
 static bool free_begin(struct host *h)
 {
-    pthread_t thread;
-
-    h->freeing = true;
-    if (pthread_create(&thread, NULL, free_instance, h) != 0)
+    if (pthread_create(&h->freer, NULL, free_instance, h) != 0)
         return false;
-    pthread_detach(thread);
+    h->freeing = true;
     return true;
 }
 
@@ -262,6 +260,8 @@ static int serve(struct host *h)
         if ((fds[1].revents & POLLIN) && !on_report(h))
             return EXIT_FORCED;
     }
+    /* It must be gone before exit() cleans up what libraries keep for each thread. */
+    (void)pthread_join(h->freer, NULL);
     return h->code;
 }
 
