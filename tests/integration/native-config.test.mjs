@@ -225,5 +225,6 @@ test('calls leave no file, thread or memory behind', async (t) => {
     return use.files <= before.files + 4 ? use : null;
   }, { timeoutMs: 5000, what: 'closed files' });
   assert.equal(after.threads, before.threads);
-  assert.ok(after.rssKiB - before.rssKiB < 4096, `${after.rssKiB - before.rssKiB} KiB more`);
+  if ((process.env.OCV_BUILD ?? 'release') === 'release') // sanitizers keep what was freed
+    assert.ok(after.rssKiB - before.rssKiB < 4096, `${after.rssKiB - before.rssKiB} KiB more`);
 });

@@ -75,8 +75,9 @@ test(`${CALLS} calls and ${KILLS} kills`, async (t) => {
   const all = Promise.allSettled(work);
   for (let i = 0; i < KILLS; i += 1) {
     await sleep(300 + next() * 1500);
-    kills.push(Date.now());
+    const from = Date.now();
     await made.host.kill();
+    kills.push({ from, to: Date.now() + 20 });
     await sleep(next() * 400);
     await made.start({ readyMs: 15000 });
   }
@@ -86,7 +87,8 @@ test(`${CALLS} calls and ${KILLS} kills`, async (t) => {
   // Whatever is still owed is done by now: one more start finds nothing.
   await waitFor(async () => (await made.get('/calls?state=live&limit=1000')).calls.length === 0,
     { timeoutMs: 10000, what: 'the end of all calls' });
-  const nearKill = (at) => kills.some((kill) => at > kill - SETTLE_MS && at < kill + 20);
+  const nearKill = (at) => kills.some((kill) => at > kill.from - SETTLE_MS && at < kill.to);
+  const untilKill = (at) => Math.min(...kills.map((kill) => kill.from - at).filter((ms) => ms > 0));
   for (const call of calls) {
     const name = `call ${calls.indexOf(call)}`;
     assert.ok(call.acceptedAt, `${name} was accepted`);
@@ -104,14 +106,15 @@ test(`${CALLS} calls and ${KILLS} kills`, async (t) => {
     const stored = new Map(transcript.turns.map((turn) => [turn.item_id, turn]));
     assert.equal(stored.size, transcript.turns.length, `${name}: no turn twice`);
     const told = call.serverEvents.filter((e) => e.sent && !nearKill(e.t));
-    for (const { event } of told) {
+    for (const { t: at, event } of told) {
       if (/transcription\.completed$/.test(event.type))
         assert.equal(stored.get(event.item_id)?.text, event.transcript, `${name}: the caller's turn`);
       if (event.type !== 'response.done')
         continue;
       for (const item of event.response.output.filter((i) => i.type === 'message')) {
         const turn = stored.get(item.id);
-        assert.ok(turn, `${name}: "${item.content[0]?.transcript}" was told and is stored`);
+        assert.ok(turn, `${name}: "${item.content[0]?.transcript}" was told ${
+          untilKill(at)} ms before a kill and is stored`);
         assert.ok(item.content[0].transcript.startsWith(turn.text));
       }
     }
