@@ -3,12 +3,18 @@
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { runAgent, warmUp } from "./agent.js";
+import { LinksMirror } from "./links.js";
 import { LOG_LEVELS, nativeLibrary, OC, RequestError, STOP_LEAVE_CALLS } from "./native.js";
 import { requestPairing } from "./pairing.js";
 import { PolicyMirror } from "./policy.js";
 import { ACCOUNT, configFileOf, sectionOf } from "./section.js";
+import { sendMessage } from "./send.js";
 import { prepareSession, routeOf } from "./sessions.js";
 import { state } from "./state.js";
+import { makeSummary } from "./summary.js";
+import { appendTranscript } from "./transcript.js";
+import { wakeAgent } from "./wake.js";
+import { timezoneOf } from "./zone.js";
 
 /** The gateway gives a stopping channel 5 s: orderly within this, and the rest for destroy(). */
 const STOP_MS = 3000;
@@ -44,6 +50,8 @@ export class Account {
   #runtime;
   #instance = null;
   #mirror;
+  #links;
+  #live = new Set();
   #asked = new Map(); // token -> AbortController
   #ended = false;
 
@@ -53,6 +61,18 @@ export class Account {
     this.#mirror = new PolicyMirror({
       runtime, log: ctx.log, push: (json) => this.command("policy.set", "", json),
     });
+    this.#links = new LinksMirror({
+      runtime, log: ctx.log, push: (json) => this.command("links.set", "", json),
+    });
+  }
+
+  /** How many calls are live. */
+  get live() {
+    return this.#live.size;
+  }
+
+  warn(text) {
+    this.#ctx.log?.warn?.(text);
   }
 
   /** Everything from start to stop; rejects when it could not start, with all that is wrong. */
@@ -75,9 +95,13 @@ export class Account {
     return this.#instance.command(name, call, json);
   }
 
-  /** A GET of the HTTP API: { status, body }. */
-  async get(apiPath) {
-    return parse(await this.command("http", "", JSON.stringify({ method: "GET", path: apiPath })));
+  /** A request as to the HTTP API: { status, body }. */
+  async http(method, apiPath, body) {
+    return parse(await this.command("http", "", JSON.stringify({ method, path: apiPath, body })));
+  }
+
+  get(apiPath) {
+    return this.http("GET", apiPath);
   }
 
   async status() {
@@ -98,6 +122,7 @@ export class Account {
       try {
         const ready = parse(await this.#instance.start());
         this.#mirror.start(policy);
+        this.#links.start();
         return ready;
       } catch (error) {
         const reason = reasonOf(error);
@@ -121,6 +146,7 @@ export class Account {
       section_name: "openclaw.json",
       state_dir: path.join(stateDir, "voice"),
       workspace: this.#runtime.agent.resolveAgentWorkspaceDir(cfg, agentId),
+      timezone: timezoneOf(cfg),
       policy,
     };
   }
@@ -165,6 +191,7 @@ export class Account {
     this.#ended = true;
     if (state.account === this) state.account = null;
     this.#mirror.stop();
+    this.#links.stop();
     for (const asked of this.#asked.values()) asked.abort();
     const instance = this.#instance;
     this.#instance = null;
@@ -180,6 +207,8 @@ export class Account {
 
   #event(name, call, json) {
     if (this.#ended) return;
+    if (name === "call.live") this.#live.add(call);
+    if (name === "call.ended") this.#live.delete(call);
     if (name === "call.incoming") {
       this.#ctx.setStatus({ ...this.#ctx.getStatus(), lastInboundAt: Date.now() });
     }
@@ -223,6 +252,14 @@ export class Account {
         return prepareSession(runtime, request);
       case "pairing.request":
         return requestPairing(runtime, request);
+      case "summary.make":
+        return makeSummary({ runtime, request, signal });
+      case "transcript.append":
+        return appendTranscript({ runtime, request, signal });
+      case "message.send":
+        return sendMessage({ runtime, log: this.#ctx.log, request });
+      case "session.wake":
+        return wakeAgent({ runtime, request });
       default:
         throw new RequestError(OC.ENOTSUP, `this host does not know ${name}`);
     }

@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import { OC, RequestError } from "./native.js";
 import { normalizeNumber } from "./numbers.js";
 import { ACCOUNT, CHANNEL } from "./section.js";
-import { agentOf, ensureSession, removeSession, routeOf } from "./sessions.js";
+import { agentOf, ensureSession, removeSession, routeOf, sessionOf } from "./sessions.js";
 import { checkGuarded, runs, SAFE_TOOLS } from "./tools.js";
 
 const ON_THE_PHONE = `This request comes from a live phone call: a voice assistant asks on behalf of the \
@@ -67,7 +67,7 @@ export async function runAgent({ runtime, log, request, signal, progress, acting
   }
   if (!request.request?.trim()) throw new RequestError(OC.EINVAL, "an empty request");
   const cfg = runtime.config.current();
-  const route = routeOf(runtime, cfg, request.from);
+  const route = await sessionOf(runtime, cfg, request);
   const sessionKey = request.session_key || route.sessionKey;
   const agentId = agentOf(sessionKey, route);
   const { entry, storePath } = await ensureSession(runtime, cfg, agentId, sessionKey);

@@ -36,9 +36,30 @@ function printWhy(why) {
   for (const t of why.tools ?? []) console.log(`tool ${t.name}: ${t.state}`);
 }
 
+const line = (...cells) => console.log(cells.filter((x) => x !== undefined && x !== null && x !== "").join("  "));
+
+function printCallers({ callers = [] }) {
+  if (!callers.length) console.log("Nobody has called yet.");
+  for (const c of callers) line(c.id, c.number || "withheld", c.name, `${c.calls ?? 0} calls`, time(c.last_seen));
+}
+
+function printMissed({ missed_calls: missed = [] }) {
+  if (!missed.length) console.log("No missed calls.");
+  for (const c of missed) line(c.call ?? c.id, time(c.received_at ?? c.at), c.from || "withheld", c.reason);
+}
+
+function printHandoffs({ handoffs = [] }) {
+  if (!handoffs.length) console.log("No handoffs.");
+  for (const h of handoffs) line(h.id, time(h.created_at ?? h.at), h.call, h.channel, h.to, h.state, h.error);
+}
+
 async function ask(method, params, options, print) {
   const { callGatewayFromCli } = await import("openclaw/plugin-sdk/gateway-runtime");
-  const answer = await callGatewayFromCli(method, { timeout: "15000", ...options }, params, { progress: false });
+  let answer = await callGatewayFromCli(method, { timeout: "15000", ...options }, params, { progress: false });
+  if (method === "voice.http") {
+    if (answer.status !== 200) throw new Error(answer.body?.error?.message ?? `the API answered ${answer.status}`);
+    answer = answer.body;
+  }
   if (options.json) console.log(JSON.stringify(answer, null, 2));
   else print(answer);
 }
@@ -53,6 +74,10 @@ export function registerCommands({ program }) {
   add("status", "how the channel is").action((o) => ask("voice.status", {}, o, printStatus));
   add("calls", "the latest calls").action((o) => ask("voice.calls", {}, o, printCalls));
   add("transcript <call>", "what was said").action((id, o) => ask("voice.transcript", { id }, o, printTranscript));
+  const get = (path, print) => (o) => ask("voice.http", { path }, o, print);
+  add("callers", "who has called").action(get("/callers", printCallers));
+  add("missed", "calls that nobody took").action(get("/missed-calls", printMissed));
+  add("handoffs", "conversations that moved to another channel").action(get("/handoffs", printHandoffs));
   add("why <call>", "what happened, hop by hop").action((id, o) => ask("voice.why", { id }, o, printWhy));
 }
 

@@ -2,6 +2,7 @@
 // Entry of the package. Importing and registering start nothing; startAccount does (account.js).
 import { defineChannelPluginEntry } from "openclaw/plugin-sdk/channel-core";
 import { plugin } from "./channel.js";
+import { registerChatHooks } from "./chats.js";
 import { descriptors, registerCommands } from "./cli.js";
 import { registerMethods } from "./rpc.js";
 import { state } from "./state.js";
@@ -23,7 +24,9 @@ export default defineChannelPluginEntry({
   registerCliMetadata: (api) => api.registerCli(registerCommands, { descriptors }),
   registerFull: (api) => {
     if (api.registrationMode !== "full") return;
+    state.workflow = api.session?.workflow ?? null;
     registerMethods(api);
+    registerChatHooks(api);
     api.registerService({
       id: "voice-events",
       start: (ctx) => {

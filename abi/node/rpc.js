@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Gateway methods: voice.status, voice.calls, voice.call {id}, voice.transcript {id}, voice.why {id}.
+// Gateway methods: voice.status, voice.calls, voice.call {id}, voice.transcript {id}, voice.why {id}, and the
+// whole HTTP API as voice.http {method?, path, body?}.
 import { state } from "./state.js";
 
 const ID = /^[A-Za-z0-9_.-]{1,200}$/;
@@ -9,13 +10,13 @@ const unavailable = (message) => ({ code: "UNAVAILABLE", message });
 
 /** Answers with what `read` finds in the running account, or says why there is nothing. */
 function method(read) {
-  return async ({ params, respond }) => {
+  return async ({ params, respond, client }) => {
     if (!state.account) {
       respond(false, undefined, unavailable("voice is not running; see `openclaw channels status`"));
       return;
     }
     try {
-      respond(true, await read(state.account, params ?? {}));
+      respond(true, await read(state.account, params ?? {}, client));
     } catch (error) {
       respond(false, undefined, error.shape ?? unavailable(`voice: ${error?.message ?? error}`));
     }
@@ -36,12 +37,30 @@ const ofCall = (tail) => method((account, { id }) => {
   return get(account, `/calls/${id}${tail}`);
 });
 
+const PATH = /^\/[\x21-\x7e]{0,2000}$/;
+const HTTP_METHODS = new Set(["GET", "POST", "PUT", "DELETE"]);
+const WRITERS = new Set(["operator.write", "operator.admin"]);
+
+/** { status, body } as the HTTP API answers, errors too. Whoever may only read may only GET. */
+function http(account, { method: verb = "GET", path, body }, client) {
+  const refuse = (text) => {
+    throw Object.assign(new Error(text), { shape: invalid(text) });
+  };
+  if (!HTTP_METHODS.has(verb)) refuse("method: GET, POST, PUT or DELETE");
+  if (typeof path !== "string" || !PATH.test(path)) refuse("path: of the HTTP API, beginning with /");
+  if (verb !== "GET" && !client?.connect?.scopes?.some((scope) => WRITERS.has(scope))) {
+    refuse(`${verb} needs the scope operator.write`);
+  }
+  return account.http(verb, path, body);
+}
+
 const METHODS = {
   "voice.status": method((account) => account.status()),
   "voice.calls": method((account) => get(account, "/calls")),
   "voice.call": ofCall(""),
   "voice.transcript": ofCall("/transcript"),
   "voice.why": ofCall("/why"),
+  "voice.http": method(http),
 };
 
 export function registerMethods(api) {

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: MIT
 // The agent session a caller talks to. The gateway decides which one it is.
 import { randomUUID } from "node:crypto";
+import { identitiesOf } from "./links.js";
+import { normalizeNumber } from "./numbers.js";
+import { readPaired } from "./policy.js";
 import { ACCOUNT, CHANNEL } from "./section.js";
+import { dateIn, timezoneOf } from "./zone.js";
 
 /** A withheld number is a peer of its own. */
 const peerOf = (number) => ({ kind: "direct", id: number || "withheld" });
@@ -35,12 +39,41 @@ export async function ensureSession(runtime, cfg, agentId, sessionKey) {
   return { entry, storePath };
 }
 
+/** The number's own session: of nobody else, in no other channel. A withheld number has one a call. */
+function ownKey(agentId, from, call) {
+  const who = normalizeNumber(from) ?? `call-${call || "none"}`;
+  return `agent:${agentId}:${CHANNEL}:caller:${who}`.toLowerCase();
+}
+
+/** Whether the gateway itself holds this number for a person: in identityLinks, or paired. */
+async function isLinked(runtime, cfg, from) {
+  const number = normalizeNumber(from);
+  if (!number) return false;
+  if (identitiesOf(cfg, number).length) return true;
+  return (await readPaired(runtime)).some((entry) => normalizeNumber(entry) === number);
+}
+
+/**
+ * The session of a caller. Linked callers have the gateway's; below that the number's own, since the
+ * default dmScope would put every caller into the owner's main session. Who proved themselves by PIN has
+ * more tools, but not for that a share in the owner's session.
+ */
+export async function sessionOf(runtime, cfg, { from, level, call }) {
+  const { agentId, sessionKey } = routeOf(runtime, cfg, from);
+  const shared = level === "linked" || (level === "proven" && (await isLinked(runtime, cfg, from)));
+  return { agentId, sessionKey: shared ? sessionKey : ownKey(agentId, from, call) };
+}
+
 /** session.prepare: while the phone rings. */
-export async function prepareSession(runtime, { from }) {
+export async function prepareSession(runtime, request) {
   const cfg = runtime.config.current();
-  const route = routeOf(runtime, cfg, from);
-  await ensureSession(runtime, cfg, route.agentId, route.sessionKey);
-  return { session_key: route.sessionKey, agent_id: route.agentId };
+  const { agentId, sessionKey } = await sessionOf(runtime, cfg, request);
+  await ensureSession(runtime, cfg, agentId, sessionKey);
+  const timezone = timezoneOf(cfg);
+  return {
+    session_key: sessionKey, agent_id: agentId, identities: identitiesOf(cfg, normalizeNumber(request.from)),
+    date: dateIn(timezone), timezone,
+  };
 }
 
 /** Removes a session that was made for a moment. */

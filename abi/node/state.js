@@ -6,4 +6,5 @@ export const state = {
   runtime: null, // the gateway's services
   account: null, // the running account, see account.js
   gatewayEvents: null, // emits to the gateway's clients while the service runs
+  workflow: null, // api.session.workflow: what is put before a session's next turn
 };

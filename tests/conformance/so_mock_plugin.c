@@ -7,12 +7,14 @@
  * file that "config_file" names): "port" to listen on (else any), "fault": N makes create() refuse with N lines, "start_fails", "start_ms", "stop_ms", "destroy_ms" slow those down,
  * "acting_forbidden" makes run.acting fail.
  *
- * Commands: status, http, policy.set, run.acting as in openclaw_voice.h; mock.slow {ms}; mock.never
+ * Commands: status, http (answers with what it was asked), policy.set, links.set, chat.message (both shown
+ * in status), run.acting as in openclaw_voice.h; mock.slow {ms}; mock.never
  * (answered by the stop alone); mock.echo; mock.flood {events, logs, bytes}; mock.request.NAME sends
  * the host the request NAME with the same payload and answers {code, reply, progress}.
  *
  * Over HTTP on 127.0.0.1: POST /request/NAME does the same as mock.request.NAME, and closing the
- * connection cancels; POST /flood as mock.flood; POST /forbid and /permit decide what run.acting
+ * connection cancels; POST /chat-answer is what chat.message answers from then on; POST /event/NAME emits
+ * that event for call_mock; POST /flood as mock.flood; POST /forbid and /permit decide what run.acting
  * answers; GET /health answers; anything else is 404.
  */
 #include <arpa/inet.h>
@@ -73,7 +75,7 @@ struct oc_instance {
     void *start_arg, *stop_arg;
     uint64_t next_token;
     unsigned long acted, cancelled;
-    char *policy;
+    char *policy, *links, *chat_answer, *chats;
     struct pending pending[PENDING_MAX];
 };
 
@@ -249,14 +251,16 @@ static void flood(struct oc_instance *in, const char *json)
 
 static void on_status(struct oc_instance *in, oc_done_fn *done, void *arg)
 {
-    size_t n = (in->policy ? strlen(in->policy) : 0) + 256;
+    const char *policy = in->policy ? in->policy : "null", *links = in->links ? in->links : "null";
+    const char *chats = in->chats ? in->chats : "";
+    size_t n = strlen(policy) + strlen(links) + strlen(chats) + 256;
     char *json = malloc(n);
 
     if (json)
         snprintf(json, n,
                  "{\"url\":\"http://127.0.0.1:%d\",\"port\":%d,\"live\":0,\"acted\":%lu,"
-                 "\"cancelled\":%lu,\"policy\":%s}",
-                 in->port, in->port, in->acted, in->cancelled, in->policy ? in->policy : "null");
+                 "\"cancelled\":%lu,\"policy\":%s,\"links\":%s,\"chats\":[%s]}",
+                 in->port, in->port, in->acted, in->cancelled, policy, links, chats);
     done(arg, json ? OC_OK : OC_ENOMEM, str(json ? json : ""));
     free(json);
 }
@@ -277,6 +281,29 @@ static void on_policy(struct oc_instance *in, struct item *it)
     it->done(it->arg, OC_OK, str("{}"));
 }
 
+static void on_chat(struct oc_instance *in, struct item *it)
+{
+    size_t had = in->chats ? strlen(in->chats) : 0;
+    char *more = had < TEXT_MAX ? realloc(in->chats, had + strlen(it->json) + 2) : NULL;
+
+    if (more) {
+        sprintf(more + had, "%s%s", had ? "," : "", it->json);
+        in->chats = more;
+    }
+    it->done(it->arg, more ? OC_OK : OC_ENOMEM, str(in->chat_answer ? in->chat_answer : "{}"));
+}
+
+static void on_http(struct item *it)
+{
+    size_t n = strlen(it->json) + 64;
+    char *json = malloc(n);
+
+    if (json)
+        snprintf(json, n, "{\"status\":200,\"body\":{\"mock\":true},\"asked\":%s}", it->json);
+    it->done(it->arg, json ? OC_OK : OC_ENOMEM, str(json ? json : "{}"));
+    free(json);
+}
+
 static void on_command(struct oc_instance *in, struct item *it)
 {
     struct pending *p;
@@ -284,7 +311,13 @@ static void on_command(struct oc_instance *in, struct item *it)
     if (strcmp(it->name, OC_CMD_STATUS) == 0) {
         on_status(in, it->done, it->arg);
     } else if (strcmp(it->name, OC_CMD_HTTP) == 0) {
-        it->done(it->arg, OC_OK, str("{\"status\":200,\"body\":{\"mock\":true}}"));
+        on_http(it);
+    } else if (strcmp(it->name, OC_CMD_CHAT) == 0) {
+        on_chat(in, it);
+    } else if (strcmp(it->name, OC_CMD_LINKS_SET) == 0) {
+        free(in->links);
+        in->links = copy(str(it->json));
+        it->done(it->arg, OC_OK, str("{}"));
     } else if (strcmp(it->name, OC_CMD_POLICY_SET) == 0) {
         on_policy(in, it);
     } else if (strcmp(it->name, OC_CMD_RUN_ACTING) == 0) {
@@ -398,6 +431,13 @@ static void on_connection(struct oc_instance *in, int fd)
         if (p) {
             p->fd = fd;
             ask_host(in, path + 10, body + 4, p);
+        } else if (strcmp(path + 1, "/chat-answer") == 0) {
+            free(in->chat_answer);
+            in->chat_answer = copy(str(body + 4));
+            answer_fd(fd, 200, "{}");
+        } else if (strncmp(path + 1, "/event/", 7) == 0) {
+            emit(in, path + 8, "call_mock", body + 4);
+            answer_fd(fd, 200, "{}");
         } else if (strcmp(path + 1, "/flood") == 0) {
             flood(in, body + 4);
             answer_fd(fd, 200, "{}");
@@ -700,6 +740,9 @@ static void mock_destroy(struct oc_instance *in)
     close(in->wake_fd);
     pthread_mutex_destroy(&in->lock);
     free(in->policy);
+    free(in->links);
+    free(in->chats);
+    free(in->chat_answer);
     free(in);
 }
 

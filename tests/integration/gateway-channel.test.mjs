@@ -128,7 +128,8 @@ test("a change of allowFrom is passed on without a restart", async () => {
 test("a session is prepared while the phone rings", async () => {
   const { code, reply } = await ask("session.prepare", { call: "call_1", from: CALLER, level: "known" });
   assert.equal(code, 0);
-  assert.deepEqual(reply, { session_key: `agent:main:direct:${CALLER}`, agent_id: "main" });
+  assert.equal(reply.session_key, `agent:main:voice:caller:${CALLER}`);
+  assert.equal(reply.agent_id, "main");
   const { sessions } = await gateway.rpc("sessions.list", {});
   assert.ok(sessions.some((s) => s.key === reply.session_key));
   assert.ok(!sessions.some((s) => /warm/.test(s.key)), "the session that warmed the agent is gone");
@@ -147,7 +148,7 @@ test("a turn: its words so far, its answer, its session, and what the agent is t
   const system = JSON.stringify(chat.body.messages.filter((m) => m.role === "system" || m.role === "developer"));
   assert.match(system, /live phone call/);
   assert.match(system, /read-only tools/);
-  const next = await run({ session_key: `agent:main:direct:${CALLER}`, resumed: true });
+  const next = await run({ session_key: `agent:main:voice:caller:${CALLER}`, resumed: true });
   assert.equal(next.code, 0);
   assert.match(JSON.stringify(model.chats.at(-1).body.messages), /Berlin is mild today/);
   assert.match(JSON.stringify(model.chats.at(-1).body.messages), /cut off: look before/);
