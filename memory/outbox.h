@@ -21,11 +21,17 @@ struct outbox_row { /* borrowed where returned */
 typedef void outbox_fn(void *arg, int rc);
 typedef void outbox_rows_fn(void *arg, int rc, const struct outbox_row *rows, unsigned n);
 
-/* Inserts; a row of that id that stands already is left alone (rc 0 all the same). */
+/*
+ * Inserts; a row of that id that stands already is left alone (rc 0 all the same). The row is this instance's.
+ * ERR_NOT_FOUND by fn: its call is gone (forgotten), nothing is owed. put and save: STORE_RETRY.
+ */
 int outbox_put(struct store *s, const struct outbox_row *row, outbox_fn *fn, void *arg);
-/* Replaces state, payload (unless empty), error, attempts, due_at of row->id. */
+/* Replaces state, payload (unless empty), error, attempts, due_at of row->id. ERR_NOT_FOUND. */
 int outbox_save(struct store *s, const struct outbox_row *row, outbox_fn *fn, void *arg);
-/* Rows that are not final and whose call's owner is this instance, or dead, or which have no call; oldest due first. */
+/*
+ * Rows that are not final and are this instance's, or a dead one's: those become this instance's, so that of two
+ * living instances one alone delivers. Oldest due first; limit 1..1000, ask again for the rest. Not retried.
+ */
 int outbox_open_rows(struct store *s, unsigned limit, outbox_rows_fn *fn, void *arg);
 
 /* A handoff as the API shows it: its outbox row joined. */
@@ -33,10 +39,13 @@ struct handoff_row {
     struct str id, call, channel, to, reason, state, error;
     uint64_t at, sent_at;
 };
+/* As outbox_put(). */
 int handoff_put(struct store *s, const struct handoff_row *row, outbox_fn *fn, void *arg);
+/* sent_at 0 leaves it alone. ERR_NOT_FOUND. */
 int handoff_save(struct store *s, struct str id, struct str state, struct str error, uint64_t sent_at,
                  outbox_fn *fn, void *arg);
 typedef void outbox_json_fn(void *arg, int rc, struct str json);
-int handoff_list(struct store *s, unsigned limit, outbox_json_fn *fn, void *arg); /* {"handoffs":[...]} */
+/* {"handoffs":[{id, call, channel, to, reason, state, error, at, sent_at or null, attempts}]}, newest first. */
+int handoff_list(struct store *s, unsigned limit, outbox_json_fn *fn, void *arg);
 
 #endif

@@ -99,8 +99,8 @@ static void *run_thread(void *arg)
     return NULL;
 }
 
-/* Signals belong to the host's threads: ours has all of them blocked from its first instruction. */
-static int start_thread(struct store *s, struct err *e)
+/* Signals belong to the host's threads: ours have all of them blocked from their first instruction. */
+int store_thread(pthread_t *out, void *(*run)(void *), void *arg, const char *name, struct err *e)
 {
     pthread_attr_t attr;
     sigset_t all, before;
@@ -111,12 +111,12 @@ static int start_thread(struct store *s, struct err *e)
     (void)pthread_attr_setstacksize(&attr, STACK_BYTES);
     (void)sigfillset(&all);
     (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(&s->thread, &attr, run_thread, s);
+    rc = pthread_create(out, &attr, run, arg);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     (void)pthread_attr_destroy(&attr);
     if (rc != 0)
         return err_set(e, -rc, "cannot start the store's thread");
-    (void)pthread_setname_np(s->thread, "oc-store");
+    (void)pthread_setname_np(*out, name);
     return 0;
 }
 
@@ -214,7 +214,7 @@ int store_open(struct store **out, const struct store_config *config, struct err
     if (rc == 0)
         rc = store_open_db(s, e);
     if (rc == 0)
-        rc = start_thread(s, e);
+        rc = store_thread(&s->thread, run_thread, s, "oc-store", e);
 out:
     owner_gate_close(gate);
     if (rc < 0)
@@ -234,6 +234,7 @@ void store_close(struct store *s, uint32_t grace_ms)
     (void)pthread_cond_signal(&s->cond);
     pthread_mutex_unlock(&s->lock);
     (void)pthread_join(s->thread, NULL);
+    store_aside_join(s);
     store_poll(s);
     destroy(s);
 }

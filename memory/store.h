@@ -49,7 +49,8 @@ void store_health_read(struct store *s, struct store_health *out); /* any thread
 
 enum store_flags {
     STORE_READ = 1 << 0,  /* changes nothing: runs outside the write transaction, sees all before it */
-    STORE_RETRY = 1 << 1  /* on disk full, I/O error or a lock: kept in line and tried again */
+    STORE_RETRY = 1 << 1, /* on disk full, I/O error or a lock: kept in line and tried again */
+    STORE_BARE = 1 << 2   /* runs outside any transaction: VACUUM, checkpoints */
 };
 
 /*
@@ -80,6 +81,13 @@ struct store_op {
  * caller frees. Loop thread.
  */
 int store_push(struct store *s, struct store_op *op);
+/*
+ * Runs one long reading operation on a thread and a connection of their own, so that claims go on being
+ * committed meanwhile: run may not use store_stmt() or write, and gets ERR_SQLITE - SQLITE_INTERRUPT from SQLite when
+ * the store closes. `done` comes as for store_push(). One at a time: ERR_BAD_STATE while another runs. ERR_CLOSED,
+ * ERR_NOMEM, ERR_SQLITE - n (no connection). Loop thread.
+ */
+int store_aside(struct store *s, struct store_op *op);
 /*
  * Hands over an operation that needs no database, with op->rc set: its `done` comes by the next
  * store_poll(), after those that are finished already. Loop thread. ERR_CLOSED.

@@ -359,9 +359,9 @@ static void commit_group(struct store *s, struct store_op **op, unsigned n)
     }
 }
 
-static void run_read(struct store *s, struct store_op *op)
+static void run_alone(struct store *s, struct store_op *op)
 {
-    int rc = run_plain(s, "BEGIN");
+    int rc = op->flags & STORE_BARE ? 0 : run_plain(s, "BEGIN");
 
     if (rc == 0) {
         s->txn++;
@@ -381,7 +381,7 @@ static void run_batch(struct store *s, unsigned n, bool from_line)
 
     s->busy_until_ms = 0;
     while (i < n) {
-        for (g = 0; i < n && !(s->batch[i]->flags & STORE_READ); i++) {
+        for (g = 0; i < n && !(s->batch[i]->flags & (STORE_READ | STORE_BARE)); i++) {
             struct store_op *op = s->batch[i];
 
             rc = too_late(op);
@@ -398,7 +398,7 @@ static void run_batch(struct store *s, unsigned n, bool from_line)
             if (rc < 0)
                 store_fail(s, s->batch[i], rc);
             else
-                run_read(s, s->batch[i]);
+                run_alone(s, s->batch[i]);
             i++;
         }
     }

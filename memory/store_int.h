@@ -67,6 +67,11 @@ struct store {
     unsigned wal_pages, wal_tried_pages;
     bool corrupt_seen;
     char text[160]; /* of the last SQLite failure */
+
+    /* Loop thread; aside_runs under the lock. */
+    pthread_t aside;
+    bool aside_begun, aside_runs; /* begun: the thread is to be joined */
+    struct store_op *aside_op;
 };
 
 static inline void store_list_add(struct store_list *l, struct store_op *op)
@@ -104,6 +109,11 @@ static inline void store_list_join(struct store_list *to, struct store_list *fro
     to->tail = from->tail;
     *from = (struct store_list){NULL, NULL};
 }
+
+/* A thread that takes none of the host's signals. */
+int store_thread(pthread_t *out, void *(*run)(void *), void *arg, const char *name, struct err *e);
+/* Waits for the operation of store_aside(), which ends soon once s->closing is set. */
+void store_aside_join(struct store *s);
 
 /* ---- store_commit.c: store thread. ---- */
 

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: MIT */
+#include "memory/outbox.h"
+
+#include "memory/people_int.h"
+#include "plugin/base/arena.h"
+#include "plugin/base/json.h"
+#include "plugin/base/mem.h"
+
+#include <string.h>
+
+#define ROWS_BYTES ((size_t)64 << 20)
+#define ROWS_MAX 1000u
+#define OWNERS_MAX 64
+
+/* ---- Rows. ---- */
+
+struct put {
+    struct op o;
+    struct outbox_row row;
+};
+
+/* '' is stored as NULL: a row without a call. A call that is gone (forgotten) is not found. */
+static int check_call(struct store *s, struct str call)
+{
+    int64_t stands = 0;
+    int rc = call.n == 0 ? 0 : people_int(s, "SELECT 1 FROM call WHERE id=?1", call, STR_NONE, 0, &stands);
+
+    return rc < 0 ? rc : call.n == 0 || stands ? 0 : ERR_NOT_FOUND;
+}
+
+static int put_run(struct store_op *op, struct store *s, struct sqlite3 *db)
+{
+    static const char sql[] =
+        "INSERT INTO outbox(id, call, owner, kind, state, payload, error, attempts, made_at, due_at)"
+        " VALUES(?1, nullif(?2, ''), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT(id) DO NOTHING";
+    const struct outbox_row *row = &((struct put *)op)->row;
+    sqlite3_stmt *st;
+    int rc = check_call(s, row->call);
+
+    (void)db;
+    if (rc < 0)
+        return rc;
+    st = store_stmt(s, sql, &rc);
+    if (st == NULL)
+        return rc;
+    journal_bind(st, 1, row->id);
+    journal_bind(st, 2, row->call);
+    journal_bind(st, 3, store_owner(s));
+    journal_bind(st, 4, row->kind);
+    journal_bind(st, 5, row->state);
+    journal_bind(st, 6, row->payload);
+    journal_bind(st, 7, row->error);
+    journal_bind_int(st, 8, row->attempts);
+    journal_bind_int(st, 9, row->made_at);
+    journal_bind_int(st, 10, row->due_at);
+    return journal_step(s, st);
+}
+
+static int save_run(struct store_op *op, struct store *s, struct sqlite3 *db)
+{
+    static const char sql[] = "UPDATE outbox SET state=?2, payload=iif(?3='', payload, ?3), error=?4,"
+                              " attempts=?5, due_at=?6 WHERE id=?1";
+    const struct outbox_row *row = &((struct put *)op)->row;
+    int rc;
+    sqlite3_stmt *st = store_stmt(s, sql, &rc);
+
+    if (st == NULL)
+        return rc;
+    journal_bind(st, 1, row->id);
+    journal_bind(st, 2, row->state);
+    journal_bind(st, 3, row->payload);
+    journal_bind(st, 4, row->error);
+    journal_bind_int(st, 5, row->attempts);
+    journal_bind_int(st, 6, row->due_at);
+    rc = journal_step(s, st);
+    return rc == 0 && sqlite3_changes64(db) == 0 ? ERR_NOT_FOUND : rc;
+}
+
+static int push_row(struct store *s, const struct outbox_row *row, outbox_fn *fn, void *arg,
+                    int (*run)(struct store_op *, struct store *, struct sqlite3 *))
+{
+    struct put *p;
+    void *block;
+    char *text;
+    int rc = op_make(&block, &text, sizeof *p, row->id.n + row->call.n + row->kind.n + row->state.n +
+                                                   row->payload.n + row->error.n);
+
+    if (rc < 0)
+        return rc;
+    p = block;
+    p->row = *row;
+    p->row.id = op_pack(&text, row->id);
+    p->row.call = op_pack(&text, row->call);
+    p->row.kind = op_pack(&text, row->kind);
+    p->row.state = op_pack(&text, row->state);
+    p->row.payload = op_pack(&text, row->payload);
+    p->row.error = op_pack(&text, row->error);
+    p->o = (struct op){{.run = run, .done = op_done, .flags = STORE_RETRY, .bytes = p->o.op.bytes}, fn, arg};
+    return op_push(s, &p->o.op);
+}
+
+int outbox_put(struct store *s, const struct outbox_row *row, outbox_fn *fn, void *arg)
+{
+    return push_row(s, row, fn, arg, put_run);
+}
+
+int outbox_save(struct store *s, const struct outbox_row *row, outbox_fn *fn, void *arg)
+{
+    return push_row(s, row, fn, arg, save_run);
+}
+
+/* ---- What is open. ---- */
+
+struct open {
+    struct store_op op;
+    outbox_rows_fn *fn;
+    void *arg;
+    unsigned limit, n;
+    struct outbox_row *rows;
+    struct arena mem;
+};
+
+static void open_done(struct store_op *op, int rc)
+{
+    struct open *o = (struct open *)op;
+
+    if (o->fn != NULL)
+        o->fn(o->arg, rc, rc < 0 ? NULL : o->rows, rc < 0 ? 0 : o->n);
+    arena_free(&o->mem);
+    mem_free(o);
+}
+
+/* The write lock is held: of two instances that look at once, one gets a dead one's rows. */
+static int take_over(struct open *o, struct store *s)
+{
+    struct str dead[OWNERS_MAX];
+    unsigned n = 0;
+    int rc, sq;
+    sqlite3_stmt *st = store_stmt(s, "SELECT DISTINCT owner FROM outbox WHERE state " PEOPLE_OPEN_STATE
+                                     " AND owner<>?1", &rc);
+
+    if (st == NULL)
+        return rc;
+    journal_bind(st, 1, store_owner(s));
+    while ((sq = sqlite3_step(st)) == SQLITE_ROW && n < OWNERS_MAX) {
+        struct str owner = journal_text(st, 0);
+
+        if (owner.n == 0 || !owner_alive(s->owner, owner))
+            dead[n++] = str_make(arena_text(&o->mem, owner), owner.n);
+    }
+    (void)sqlite3_reset(st);
+    rc = o->mem.rc < 0 ? o->mem.rc : store_rc(s, sq);
+    for (unsigned i = 0; rc == 0 && i < n; i++)
+        rc = people_exec(s, "UPDATE outbox SET owner=?2 WHERE owner=?1 AND state " PEOPLE_OPEN_STATE,
+                         dead[i], store_owner(s), 0);
+    return rc;
+}
+
+static struct str keep(struct open *o, sqlite3_stmt *st, int col)
+{
+    struct str text = journal_text(st, col);
+
+    return str_make(arena_text(&o->mem, text), text.n);
+}
+
+static int open_run(struct store_op *op, struct store *s, struct sqlite3 *db)
+{
+    static const char sql[] =
+        "SELECT id, call, kind, state, payload, error, attempts, made_at, due_at FROM outbox"
+        " WHERE state " PEOPLE_OPEN_STATE " AND owner=?1 ORDER BY due_at, id LIMIT ?2";
+    struct open *o = (struct open *)op;
+    sqlite3_stmt *st;
+    int rc, sq;
+
+    (void)db;
+    arena_free(&o->mem);
+    o->n = 0;
+    rc = take_over(o, s);
+    o->rows = rc < 0 ? NULL : arena_alloc(&o->mem, o->limit * sizeof *o->rows);
+    if (o->rows == NULL)
+        return rc < 0 ? rc : o->mem.rc;
+    st = store_stmt(s, sql, &rc);
+    if (st == NULL)
+        return rc;
+    journal_bind(st, 1, store_owner(s));
+    journal_bind_int(st, 2, o->limit);
+    while ((sq = sqlite3_step(st)) == SQLITE_ROW && o->n < o->limit) {
+        struct outbox_row *row = &o->rows[o->n++];
+
+        *row = (struct outbox_row){.id = keep(o, st, 0), .call = keep(o, st, 1), .kind = keep(o, st, 2),
+                                   .state = keep(o, st, 3), .payload = keep(o, st, 4),
+                                   .error = keep(o, st, 5), .attempts = (unsigned)journal_u64(st, 6),
+                                   .made_at = journal_u64(st, 7), .due_at = journal_u64(st, 8)};
+    }
+    return o->mem.rc < 0 ? o->mem.rc : store_rc(s, sq);
+}
+
+int outbox_open_rows(struct store *s, unsigned limit, outbox_rows_fn *fn, void *arg)
+{
+    struct open *o;
+    void *block;
+    char *text;
+    int rc = op_make(&block, &text, sizeof *o, 0);
+
+    if (rc < 0)
+        return rc;
+    o = block;
+    o->op.run = open_run;
+    o->op.done = open_done;
+    o->fn = fn;
+    o->arg = arg;
+    o->limit = limit < 1 ? 1 : limit > ROWS_MAX ? ROWS_MAX : limit;
+    arena_init(&o->mem, ROWS_BYTES);
+    return op_push(s, &o->op);
+}
+
+/* ---- Handoffs. ---- */
+
+struct handoff {
+    struct op o;
+    struct handoff_row row;
+};
+
+static int handoff_put_run(struct store_op *op, struct store *s, struct sqlite3 *db)
+{
+    static const char sql[] = "INSERT INTO handoff(id, call, channel, dest, reason, state, error, at, sent_at)"
+                              " VALUES(?1, nullif(?2, ''), ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
+                              " ON CONFLICT(id) DO NOTHING";
+    const struct handoff_row *row = &((struct handoff *)op)->row;
+    sqlite3_stmt *st;
+    int rc = check_call(s, row->call);
+
+    (void)db;
+    if (rc < 0)
+        return rc;
+    st = store_stmt(s, sql, &rc);
+    if (st == NULL)
+        return rc;
+    journal_bind(st, 1, row->id);
+    journal_bind(st, 2, row->call);
+    journal_bind(st, 3, row->channel);
+    journal_bind(st, 4, row->to);
+    journal_bind(st, 5, row->reason);
+    journal_bind(st, 6, row->state);
+    journal_bind(st, 7, row->error);
+    journal_bind_int(st, 8, row->at);
+    journal_bind_int(st, 9, row->sent_at);
+    return journal_step(s, st);
+}
+
+static int handoff_save_run(struct store_op *op, struct store *s, struct sqlite3 *db)
+{
+    static const char sql[] = "UPDATE handoff SET state=?2, error=?3, sent_at=iif(?4=0, sent_at, ?4)"
+                              " WHERE id=?1";
+    const struct handoff_row *row = &((struct handoff *)op)->row;
+    int rc;
+    sqlite3_stmt *st = store_stmt(s, sql, &rc);
+
+    if (st == NULL)
+        return rc;
+    journal_bind(st, 1, row->id);
+    journal_bind(st, 2, row->state);
+    journal_bind(st, 3, row->error);
+    journal_bind_int(st, 4, row->sent_at);
+    rc = journal_step(s, st);
+    return rc == 0 && sqlite3_changes64(db) == 0 ? ERR_NOT_FOUND : rc;
+}
+
+static int push_handoff(struct store *s, const struct handoff_row *row, outbox_fn *fn, void *arg,
+                        int (*run)(struct store_op *, struct store *, struct sqlite3 *))
+{
+    struct handoff *h;
+    void *block;
+    char *text;
+    int rc = op_make(&block, &text, sizeof *h,
+                     row->id.n + row->call.n + row->channel.n + row->to.n + row->reason.n + row->state.n +
+                         row->error.n);
+
+    if (rc < 0)
+        return rc;
+    h = block;
+    h->row = *row;
+    h->row.id = op_pack(&text, row->id);
+    h->row.call = op_pack(&text, row->call);
+    h->row.channel = op_pack(&text, row->channel);
+    h->row.to = op_pack(&text, row->to);
+    h->row.reason = op_pack(&text, row->reason);
+    h->row.state = op_pack(&text, row->state);
+    h->row.error = op_pack(&text, row->error);
+    h->o = (struct op){{.run = run, .done = op_done, .flags = STORE_RETRY, .bytes = h->o.op.bytes}, fn, arg};
+    return op_push(s, &h->o.op);
+}
+
+int handoff_put(struct store *s, const struct handoff_row *row, outbox_fn *fn, void *arg)
+{
+    return push_handoff(s, row, fn, arg, handoff_put_run);
+}
+
+int handoff_save(struct store *s, struct str id, struct str state, struct str error, uint64_t sent_at,
+                 outbox_fn *fn, void *arg)
+{
+    struct handoff_row row = {.id = id, .state = state, .error = error, .sent_at = sent_at};
+
+    return push_handoff(s, &row, fn, arg, handoff_save_run);
+}
+
+static int list_run(struct op_ask *a, struct store *s)
+{
+    static const char sql[] =
+        "SELECT h.id, coalesce(h.call, ''), h.channel, h.dest, h.reason, h.state, h.error, h.at, h.sent_at,"
+        " coalesce(o.attempts, 0) FROM handoff h LEFT JOIN outbox o ON o.id=h.id"
+        " ORDER BY h.at DESC, h.id DESC LIMIT ?1";
+    static const char *const names[] = {"id", "call", "channel", "to", "reason", "state", "error"};
+    struct buf *b = &a->out;
+    int rc, sq;
+    sqlite3_stmt *st = store_stmt(s, sql, &rc);
+
+    if (st == NULL)
+        return rc;
+    journal_bind_int(st, 1, a->limit < 1 ? 1 : a->limit > ROWS_MAX ? ROWS_MAX : a->limit);
+    jw_open(b, '{');
+    jw_key(b, "handoffs");
+    jw_open(b, '[');
+    while ((sq = sqlite3_step(st)) == SQLITE_ROW && b->rc == 0) {
+        jw_open(b, '{');
+        for (int i = 0; i < 7; i++)
+            jw_kstr(b, names[i], journal_text(st, i));
+        jw_kint(b, "at", sqlite3_column_int64(st, 7));
+        jw_key(b, "sent_at");
+        if (journal_u64(st, 8) == 0)
+            jw_null(b);
+        else
+            jw_int(b, sqlite3_column_int64(st, 8));
+        jw_kint(b, "attempts", sqlite3_column_int64(st, 9));
+        jw_close(b, '}');
+    }
+    jw_close(b, ']');
+    jw_close(b, '}');
+    return store_rc(s, sq);
+}
+
+int handoff_list(struct store *s, unsigned limit, outbox_json_fn *fn, void *arg)
+{
+    return op_ask(s, &(struct op_ask){.op.flags = STORE_READ, .run = list_run, .limit = limit}, fn, arg);
+}
