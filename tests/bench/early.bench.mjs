@@ -52,7 +52,7 @@ async function webhookCpu() {
     kit.secret]);
   kit.pin(plain.child.pid, true);
   kit.pin(node.child.pid, true);
-  const runs = { plain: [], ignored: [], fresh: [], again: [], node: [] };
+  const runs = { plain: [], ignored: [], fresh: [], again: [], old: [], node: [] };
   for (let i = 0; i < 3; i += 1) {
     kit.progress(`${n} webhooks at 256 connections, run ${i + 1} of 3`);
     const fresh = batch(n);
@@ -60,8 +60,10 @@ async function webhookCpu() {
     runs.node.push(await flood(node.child.pid, node.first.port, fresh));
     runs.ignored.push(await flood(host.pid, host.port, batch(n, 'response.completed')));
     runs.fresh.push(await flood(host.pid, host.port, fresh));
-    await kit.sleep(500);
-    runs.again.push(await flood(host.pid, host.port, fresh));
+    await kit.sleep(1000);
+    const late = fresh.slice(-1000);
+    runs.again.push(await flood(host.pid, host.port, fresh.map((_, k) => late[k % late.length])));
+    runs.old.push(await flood(host.pid, host.port, fresh.slice(0, n / 2)));
   }
   plain.child.removeAllListeners('exit');
   node.child.removeAllListeners('exit');
@@ -81,8 +83,9 @@ async function webhookCpu() {
           of(name, 'p99')).toFixed(1)} ms` });
   };
   say('ignored', 'another event: HTTP, signature, JSON', null);
-  say('fresh', 'fresh ids, durable claim, refused', 1.7);
-  say('again', 'duplicates', 1.2);
+  say('fresh', 'fresh ids, durable claim, and all of a refusal', null);
+  say('again', 'duplicates of the last 1,000 calls', 1.2);
+  say('old', 'duplicates of older calls', null);
 }
 
 /* ---- 1,000 live calls ---- */
@@ -130,6 +133,8 @@ async function liveCalls() {
 
 async function reattach(openai, host, n) {
   const runs = [];
+  const ours = []; // CPU seconds
+  const load = [];
   let now = host;
   for (let i = 0; i < 3; i += 1) {
     kit.progress(`kill -9 with ${n} live calls, run ${i + 1} of 3`);
@@ -139,10 +144,13 @@ async function reattach(openai, host, n) {
     const wanted = openai.attached + n;
     let last = 0;
     openai.onAttach = (_id, at) => { last = at; };
+    const own = process.cpuUsage();
     const begun = performance.now();
     now = await kit.benchHost(openai, { stateDir: host.stateDir, dir: host.dir });
     await waitFor(() => openai.attached >= wanted, { timeoutMs: 30000, what: `${n} re-attached calls` });
     runs.push((last - begun) / 1000);
+    ours.push(kit.cpuSeconds(now.pid));
+    load.push(process.cpuUsage(own).user / 1e6 + process.cpuUsage(own).system / 1e6);
     await kit.sleep(500);
     if (openai.attached !== wanted)
       throw new Error(`${openai.attached - wanted} calls were attached twice`);
@@ -150,7 +158,8 @@ async function reattach(openai, host, n) {
   await now.kill();
   const value = kit.median(runs);
   kit.row({ row: `kill -9 with ${n} live calls to the last session.created`, aim: '< 2 s', value, unit: 's', runs,
-    met: value < 2, note: 'from the exec of the host; the JavaScript service does as many TLS handshakes' });
+    met: value < 2, note: `from the exec of the host; CPU of it ${kit.median(ours).toFixed(2)} s, of the JavaScript `
+      + `service, which does as many TLS handshakes on a core of its own, ${kit.median(load).toFixed(2)} s` });
 }
 
 process.stdout.write(`machine: ${kit.machine()}\n`);

@@ -42,7 +42,8 @@ export function row({ row: name, aim = null, value, unit, runs = [], peer = [], 
   note = undefined }) {
   const short = (x) => (typeof x === 'number' ? Number(x.toPrecision(4)) : x);
   const entry = { row: name, aim, value: short(value), unit, runs: runs.map(short),
-    peer: peer.map((p) => ({ ...p, value: short(p.value) })), floor: short(floor), met, note };
+    peer: peer.map((p) => ({ ...p, value: short(p.value) })), floor: short(floor), met,
+    load: Number(os.loadavg()[0].toFixed(1)), note };
   rows.push(entry);
   process.stdout.write(`${JSON.stringify(entry)}\n`);
 }
@@ -213,16 +214,21 @@ export function stateFolder(where) {
   return dir;
 }
 
-/** Milliseconds of each of n bare SQLite commits (WAL, synchronous FULL, one row) in this folder. */
-export function bareCommits(dir, n) {
+/**
+ * Milliseconds of each of n bare SQLite commits (WAL, synchronous FULL, one row) in this folder, one every
+ * `everyMs`: a disk that is left alone between them is slower than one that is kept busy.
+ */
+export async function bareCommits(dir, n, everyMs = 10) {
   const db = new DatabaseSync(path.join(dir, 'floor.db'));
-  db.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE t (a INTEGER PRIMARY KEY, b)');
+  db.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; '
+    + 'CREATE TABLE IF NOT EXISTS t (a INTEGER PRIMARY KEY, b)');
   const insert = db.prepare('INSERT INTO t (b) VALUES (?)');
   const took = [];
   for (let i = 0; i < n; i += 1) {
     const t = performance.now();
     insert.run('x'.repeat(300));
     took.push(performance.now() - t);
+    await sleep(Math.max(0, everyMs - (performance.now() - t)));
   }
   db.close();
   return took;
