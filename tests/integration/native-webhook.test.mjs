@@ -610,7 +610,7 @@ describe('the accept fails', { concurrency: 6 }, () => {
     call.hangup();
   });
 
-  test('50 calls stuck for good, and the next is accepted', onlyLong('half a minute'), async (t) => {
+  test('200 calls stuck for good, and the next is accepted', onlyLong('half a minute'), async (t) => {
     const made = await rig(t, { changes: mergeConfig({}, { channels: { voice: { call: { max_concurrent: 500 } } } }) });
     const stuck = Array.from({ length: 200 }, () => made.call({ faults: { accept: { never: true, times: Infinity } } }));
     await sleep(500);
