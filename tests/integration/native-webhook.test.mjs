@@ -10,7 +10,7 @@ import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { incomingEvent, signWebhook } from '../sim/index.mjs';
 import { makeCerts } from '../lib/certs.mjs';
-import { mergeConfig, startHost } from '../lib/host.mjs';
+import { startHost } from '../lib/host.mjs';
 import { tmpdir, waitFor } from '../lib/util.mjs';
 import { KNOWN, STRANGER, logLines, onlyLong, requestsOf, rig } from './native-kit.mjs';
 
@@ -611,8 +611,9 @@ describe('the accept fails', { concurrency: 6 }, () => {
   });
 
   test('200 calls stuck for good, and the next is accepted', onlyLong('half a minute'), async (t) => {
-    const made = await rig(t, { changes: mergeConfig({}, { channels: { voice: { call: { max_concurrent: 500 } } } }) });
-    const stuck = Array.from({ length: 200 }, () => made.call({ faults: { accept: { never: true, times: Infinity } } }));
+    const made = await rig(t, { changes: { channels: { voice: { call: { max_concurrent: 500 } } } } });
+    const stuck = Array.from({ length: 200 }, () => made.call({ faults: { accept: { never: true,
+      times: Infinity } } }));
     await sleep(500);
     const call = made.call({ script: brief });
     const result = await call.done;
