@@ -96,6 +96,38 @@ static void every_version_migrates(void)
     (void)sqlite3_close(want);
 }
 
+/* Calls and turns of version 1 become callers, persons and words that are found. */
+static void version_1_keeps_its_calls(void)
+{
+    sqlite3 *db = fresh();
+    struct err e = {0};
+
+    T_OK(schema_migrate_to(db, 1, &e));
+    exec(db, "INSERT INTO call VALUES('call_a','own','over','','','inbound','+15550000001','e164','','','','','',"
+             "'','',0,100,0,0,200), ('call_b','own','over','','','inbound','+15550000001','e164','','','','','',"
+             "'','',0,300,0,0,400), ('call_c','own','live','','','inbound','+15550000002','e164','','','','','',"
+             "'','',0,350,0,0,0), ('call_d','own','over','','','inbound','','anonymous','','','','','',"
+             "'','',0,360,0,0,370);"
+             "INSERT INTO turn(call,item_id,pos,who,text,interrupted,audio_ms,heard_ms,at) VALUES"
+             " ('call_a','i',1,'caller','blue',0,0,0,1), ('call_c','i',1,'caller','blue',0,0,0,1)");
+    T_OK(schema_migrate(db, &e));
+    T_EQ(number(db, "SELECT count(*) FROM call"), 4);
+    T_EQ(number(db, "SELECT count(*) FROM caller"), 2);
+    T_EQ(number(db, "SELECT calls FROM caller WHERE number='+15550000001' AND first_seen=100"
+                    " AND last_seen=300"), 2);
+    T_EQ(number(db, "SELECT count(*) FROM person p JOIN identity i ON i.person=p.id"
+                    " WHERE length(p.id)=30"), 2);
+    T_EQ(number(db, "SELECT count(*) FROM call c JOIN identity i ON i.person=c.person"
+                    " AND i.identity='voice:' || c.number"), 3);
+    T_EQ(number(db, "SELECT count(*) FROM call WHERE person=''"), 1);
+    T_EQ(number(db, "SELECT count(*) FROM call WHERE words=1"), 3);
+    T_EQ(number(db, "SELECT count(*) FROM turn_fts WHERE turn_fts MATCH 'blue'"), 1);
+    T_EQ(number(db, "SELECT count(*) FROM sqlite_temp_master"), 0);
+    T_EQ(number(db, "SELECT count(*) FROM pragma_foreign_key_check"), 0);
+    exec(db, "INSERT INTO turn_fts(turn_fts) VALUES('integrity-check')");
+    (void)sqlite3_close(db);
+}
+
 static void newer_is_refused(void)
 {
     sqlite3 *db = fresh();
@@ -186,6 +218,7 @@ int main(void)
 {
     T_RUN(empty_becomes_current);
     T_RUN(every_version_migrates);
+    T_RUN(version_1_keeps_its_calls);
     T_RUN(newer_is_refused);
     T_RUN(anothers_file_is_refused);
     T_RUN(a_failing_step_is_undone);
