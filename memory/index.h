@@ -36,7 +36,10 @@ struct index_scope {
     struct str number;     /* our own sections in files about other calls are hidden unless all_calls */
 };
 
-/* Pieces for context_write(): mirrored files, borrowed for the callback. days: of daily notes, today included. */
+/*
+ * Pieces for context_write(): mirrored files, borrowed for the callback. days: of daily notes, today (of the
+ * host's time zone) included, at most 14. Sections of ours about calls are not among them, whoever asks.
+ */
 struct context_piece;
 typedef void index_pieces_fn(void *arg, int rc, const struct context_piece *pieces, unsigned n);
 /* From memory alone: answers in well under 10 ms for 1,000 files once the first scan is done. */
@@ -52,7 +55,7 @@ int index_search(struct index *ix, const struct index_scope *scope, struct str q
  */
 int index_get(struct index *ix, const struct index_scope *scope, struct str path, unsigned from,
               unsigned lines, index_json_fn *fn, void *arg);
-/* A finished call's text for searching. */
+/* A finished call's text for searching. Again: replaces its person, time and text; cheap when nothing changed. */
 int index_put_call(struct index *ix, struct str call, struct str person, uint64_t at, struct str text);
 /* Forgets a person's calls, for real. */
 int index_forget(struct index *ix, struct str person, void (*fn)(void *arg, int rc), void *arg);
@@ -76,7 +79,8 @@ int index_erase_sections(struct index *ix, const struct str *calls, unsigned n, 
 
 struct index_stats {
     unsigned files, skipped;
-    bool scanned; /* the first scan is done */
+    bool scanned; /* the first scan is done, or the workspace is missing */
+    bool fresh;   /* the database was begun anew in this run: past calls must be put again */
 };
 void index_stats_read(struct index *ix, struct index_stats *out); /* any thread */
 
