@@ -261,7 +261,7 @@ $(B)/tests/bench/peer_%: $(B)/obj/tests/bench/peer_%.o $(LLHTTP_LIB)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN) -o $@ $(LDHARD) $< $(LLHTTP_LIB) -luv
 
-.PHONY: unit conformance integration test test-files test-asan test-tsan bench
+.PHONY: unit conformance integration test test-files test-long test-asan test-tsan bench
 unit: $(UNIT_BINS) $(TOKENS)
 	@$(RUN) unit
 TEST_FILES := $(CONF_BINS) $(CONF_SOS) $(addprefix $(B)/,$(CLI_PROGS))
@@ -271,6 +271,10 @@ integration: all $(TEST_FILES)
 	@$(RUN) integration
 test: all $(UNIT_BINS) $(TEST_FILES)
 	@$(RUN) unit conformance integration
+# With the cases that take minutes: real limits of a minute, long outages.
+test-long:
+	$(Q)OCV_LONG=1 $(MAKE) --no-print-directory test
+
 test-asan:
 	@$(MAKE) --no-print-directory BUILD=asan BUILDDIR=$(if $(filter-out build,$(B)),$(B)-asan,build/asan) test
 test-tsan:
@@ -313,6 +317,7 @@ help:
 	@echo "make so|host|addon one of them"
 	@echo "make unit          unit tests; make unit-test_NAME one program of them"
 	@echo "make test          unit, conformance and integration tests; T=part-of-a-name chooses"
+	@echo "make test-long     the same with the cases that take minutes"
 	@echo "make test-asan     the same with AddressSanitizer and UBSan; test-tsan with ThreadSanitizer"
 	@echo "make bench         the measurements"
 	@echo "make lint          include ranks, banned functions, headers on their own, clang"

@@ -54,8 +54,8 @@ uint64_t floor_hash(struct str response_id);
 /* ---- tool.c and owed.c ---- */
 bool tools_running(const struct call *c);
 bool tools_probing(const struct call *c);
-/* monotonic time since when the oldest running tool was asked; only if tools_running() */
-uint64_t tools_running_since(const struct call *c);
+/* The one that keeps the caller waiting longest; NULL if none runs. */
+const struct tool *tools_oldest_running(const struct call *c);
 /* Until when a caller who says nothing may be waiting for a result: 0 none, UINT64_MAX no end yet. */
 uint64_t tools_owed_until(const struct call *c);
 void tools_on_response(struct call *c, const struct call_event *ev, struct call_now now,

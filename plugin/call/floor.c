@@ -297,7 +297,7 @@ static uint64_t filler_due(const struct call *c)
 
     if (c->set.filler_after_ms == 0 || !tools_running(c))
         return 0;
-    since = tools_running_since(c);
+    since = tools_oldest_running(c)->asked_at;
     if (f->quiet_since > since)
         since = f->quiet_since;
     at = since + c->set.filler_after_ms;
@@ -309,6 +309,7 @@ static uint64_t filler_due(const struct call *c)
 static void run_fillers(struct call *c, struct call_now now, struct call_effects *fx)
 {
     struct floor *f = &c->floor;
+    const struct tool *oldest;
 
     if (!tools_running(c)) {
         f->filler_at = 0;
@@ -319,8 +320,10 @@ static void run_fillers(struct call *c, struct call_now now, struct call_effects
         return;
     f->filler_at = now.mono_ms;
     f->want |= WANT_FILLER;
+    oldest = tools_oldest_running(c);
+    fx_notify_tool(fx, oldest, "filler", STR(""), now.mono_ms - oldest->asked_at);
     fx_hop(fx, "filler", fx_text(fx, "still working after %llu ms",
-                                 (unsigned long long)(now.mono_ms - tools_running_since(c))));
+                                 (unsigned long long)(now.mono_ms - oldest->asked_at)));
 }
 
 /* When nobody has spoken for too long; 0 while somebody has a reason to wait in silence. */

@@ -146,14 +146,17 @@ bool tools_probing(const struct call *c)
     return false;
 }
 
-uint64_t tools_running_since(const struct call *c)
+const struct tool *tools_oldest_running(const struct call *c)
 {
-    uint64_t at = UINT64_MAX;
+    const struct tool *oldest = NULL;
 
-    for (unsigned i = 0; i < CALL_TOOLS_PENDING; i++)
-        if (c->tools[i] != NULL && c->tools[i]->state == TOOL_RUNNING && c->tools[i]->asked_at < at)
-            at = c->tools[i]->asked_at;
-    return at;
+    for (unsigned i = 0; i < CALL_TOOLS_PENDING; i++) {
+        const struct tool *t = c->tools[i];
+
+        if (t != NULL && t->state == TOOL_RUNNING && (oldest == NULL || t->asked_at < oldest->asked_at))
+            oldest = t;
+    }
+    return oldest;
 }
 
 uint64_t tools_owed_until(const struct call *c)
