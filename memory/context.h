@@ -39,10 +39,14 @@ struct context_stats {
 };
 
 /*
- * Writes the block (empty when there is nothing or the budget is too small for one sentence). Whole sentences
- * (or lines); each piece labelled with its source; newest first within a kind; every kind gets a share before
- * the rest is filled; at least 85 % of the budget is used when the pieces hold twice as much. Text that
- * imitates the fence is defused. t NULL: an upper bound of one token per byte is used instead.
+ * Appends the block (nothing when there is nothing or the budget is too small for a line). Whole sentences
+ * (or lines); each piece labelled with its source and date (once for neighbours with the same label); newest first
+ * within a kind, the timeless last; every kind gets a share before the rest is filled; at least 85 % of the budget
+ * is used when the pieces hold twice as much, for which one sentence may be cut at a word and end in U+2026.
+ * Text that imitates the fence, a model's special tokens or a role is defused (context_int.h says how); left out
+ * are controls and invisible characters. t NULL: an upper bound of one token per byte is used instead. The same
+ * arguments give the same block. Looked at are 256 KiB of a piece and 4 MiB of the best pieces.
+ * ERR_NOMEM, ERR_TOO_BIG (out is full); out is then as long as before.
  */
 int context_write(struct buf *out, const struct tokens *t, const struct context_query *q,
                   const struct context_piece *pieces, unsigned n, struct context_stats *stats);
