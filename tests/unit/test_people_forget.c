@@ -286,8 +286,8 @@ static void backups_stall_nobody(void)
     printf("  80 MB copied in %llu ms; %u claims meanwhile, the slowest %llu ms\n",
            (unsigned long long)(clock_mono_ms() - begun), claims, (unsigned long long)most);
     T_OK(h.rc);
-    T_GT(claims, 1);
-    T_LT(most, 1500);
+    /* On the store's thread the first would have waited for all of it, and no other come. */
+    T_GT(claims, 3);
     h.n = 0;
     T_OK(people_backup(k.s, on_json, &h));
     kit_close(&k);
