@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Messages to people on the gateway's other channels, and where a conversation goes on.
+import { createHash } from "node:crypto";
 import { OC, RequestError } from "./native.js";
 import { CHANNEL } from "./section.js";
 import { agentOf, ensureSession, routeOf } from "./sessions.js";
@@ -7,7 +8,10 @@ import { agentOf, ensureSession, routeOf } from "./sessions.js";
 const TEXT_MAX = 3500;
 const ID = /^[\x21-\x7e]{1,200}$/;
 
-/* Sends of ours are remembered by the gateway's queue, so that a repeat after a crash sends nothing twice. */
+/*
+ * Sends of ours are remembered by the gateway's queue, so that the same text under the same id is sent once,
+ * whoever died in between. A repeat that says of itself that it may be one has another text.
+ */
 const PREFIX = "voice-send:";
 const REMEMBERED = { idPrefix: PREFIX, maxAgeMs: 72 * 3600 * 1000, maxEntries: 2000 };
 
@@ -17,7 +21,12 @@ const REFUSED = new RegExp(["chat not found", "user not found", "blocked by the 
   "user is deactivated", "have no rights", "can't initiate conversation", "cannot send messages to this user",
   "unknown (?:user|channel|recipient)", "missing access", "missing permissions", "recipient is (?:not a valid|required|ambiguous)",
   "invalid .*(?:target|recipient|chat)", "chat_id", "peer_id_invalid", "forbidden"].join("|"), "i");
-const NOT_READY = /not started|not running|starting up|queue is full|admission closed|shutting down|draining|too many requests|rate limit|\b429\b/i;
+/* All of these come before the queue has a row of it, so that the same id may be used again. */
+const NOT_READY = /not started|not running|starting up|queue is full|admission closed|shutting down|draining/i;
+
+const NOT_DISPATCHED = "OPENCLAW_PLATFORM_MESSAGE_NOT_DISPATCHED";
+const UNSENT = new Set([NOT_DISPATCHED, "ECONNREFUSED", "ENOTFOUND", "EAI_AGAIN", "ENETUNREACH", "EHOSTUNREACH",
+  "UND_ERR_CONNECT_TIMEOUT"]);
 
 const causes = (error) => {
   const all = [];
@@ -25,19 +34,22 @@ const causes = (error) => {
   return all;
 };
 
-/** What a failed send means for whoever asked: never, not yet, or not known. */
+/** What a failed send of which no part arrived means for whoever asked: never, not yet, or not known. */
 export function failureOf(error) {
   const all = causes(error);
-  const text = all.map((e) => e?.message ?? String(e)).join(": ").slice(0, 500);
-  const reached = all.some((e) => e?.sentBeforeError === true);
-  if (NO_CHANNEL.test(text)) return new RequestError(OC.ENOTSUP, text);
-  const unsent = reached ? undefined : all.find((e) => e?.code === "OPENCLAW_PLATFORM_MESSAGE_NOT_DISPATCHED");
-  if (unsent) return new RequestError(unsent.retryable === false ? OC.EINVAL : OC.EBUSY, text);
-  if (!reached && NOT_READY.test(text)) return new RequestError(OC.EBUSY, text);
-  if (!reached && REFUSED.test(text)) return new RequestError(OC.EINVAL, text);
-  if (!reached && NOT_SET_UP.test(text)) return new RequestError(OC.ENOTSUP, text);
-  return new RequestError(OC.EFAIL, text);
+  const text = [...new Set(all.map((e) => e?.message ?? String(e)))].join(": ").slice(0, 500);
+  const rc = NO_CHANNEL.test(text) ? OC.ENOTSUP
+    : REFUSED.test(text) || all.some((e) => e?.code === NOT_DISPATCHED && e.retryable === false) ? OC.EINVAL
+      : all.some((e) => UNSENT.has(e?.code)) || NOT_READY.test(text) ? OC.EBUSY
+        : NOT_SET_UP.test(text) ? OC.ENOTSUP : OC.EFAIL;
+  return new RequestError(rc, text);
 }
+
+/** The gateway's queue took the message and will send it itself; it does so only with what surely was not sent. */
+const isQueued = (error, failure) =>
+  failure.rc === OC.EBUSY && causes(error).some((e) => e?.queueCustody === "held");
+
+const intentOf = (id, text) => `${PREFIX}${id}:${createHash("sha256").update(text).digest("hex").slice(0, 16)}`;
 
 function messageIdOf(result) {
   const ids = [result.receipt?.primaryPlatformMessageId, ...(result.receipt?.platformMessageIds ?? []),
@@ -51,7 +63,7 @@ export async function deliver({ runtime, channel, account, to, text, sessionKey,
   const result = await sendDurableMessageBatch({
     cfg: runtime.config.current(), channel, to, accountId: account || undefined, payloads: [{ text }],
     ...(sessionKey ? { session: { key: sessionKey, agentId } } : {}),
-    ...(id ? { deliveryIntentId: `${PREFIX}${id}`, completionRetention: REMEMBERED, reusePendingDeliveryIntent: true } : {}),
+    ...(id ? { deliveryIntentId: intentOf(id, text), completionRetention: REMEMBERED, reusePendingDeliveryIntent: true } : {}),
   });
   if (result.status === "sent" || result.status === "partial_failed") return { message_id: messageIdOf(result) };
   if (result.status === "suppressed") {
@@ -60,9 +72,9 @@ export async function deliver({ runtime, channel, account, to, text, sessionKey,
     if (result.reason === "adapter_returned_no_identity") return { message_id: "" };
     throw new RequestError(OC.EINVAL, `not sent: ${result.reason}`);
   }
-  /* The gateway's queue holds it and tries again by itself: two who retry would send it twice. */
-  if (causes(result.error).some((e) => e?.queueCustody === "held")) return { message_id: "", queued: true };
-  throw failureOf(result.error);
+  const failure = failureOf(result.error);
+  if (isQueued(result.error, failure)) return { message_id: "", queued: true };
+  throw failure;
 }
 
 /** Whether the gateway has that channel and its configuration names it. */

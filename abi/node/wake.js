@@ -21,7 +21,10 @@ export async function wakeAgent({ runtime, request }) {
   await ensureSession(runtime, cfg, agentId, sessionKey);
   if (tools === "full") {
     runtime.system.enqueueSystemEvent(text, { sessionKey, contextKey: `voice:${call}` });
-    runtime.system.requestHeartbeat({ source: "hook", intent: "event", reason: "voice:call-ended", agentId, sessionKey });
+    /* As the gateway's own wake hooks: it works also where the agent has no regular heartbeat. */
+    runtime.system.requestHeartbeat({
+      source: "hook", intent: "immediate", reason: "hook:voice", agentId, sessionKey, heartbeat: { target: "last" },
+    });
     return { queued: "run" };
   }
   const injected = await state.workflow?.enqueueNextTurnInjection({
