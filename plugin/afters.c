@@ -1,0 +1,696 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The one retrier of the outbox. A row is taken up when it is due, carried one step further and saved; only
+ * then comes its next step. Kinds:
+ *   summary    transcript → the agent's summary, or an extract → caller's history → "files" and "wake" rows
+ *   files      one section in the day's memory file and in the summaries file
+ *   transcript the turns into the agent's session
+ *   wake       a line to the agent that a call took place
+ *   handoff    and "missed": a message to another channel; asked → sending → delivered | failed | uncertain
+ */
+#include "plugin/afters.h"
+
+#include "abi/openclaw_voice.h"
+#include "memory/index.h"
+#include "memory/journal.h"
+#include "memory/people.h"
+#include "plugin/app.h"
+#include "plugin/base/clock.h"
+#include "plugin/base/json.h"
+#include "plugin/base/mem.h"
+#include "plugin/net/loop.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define ROWS_AT_ONCE 4u
+#define ROWS_LOADED 200u
+#define ATTEMPTS_MAX 12u     /* about two hours with the pauses below */
+#define PAUSE_MS 2000u
+#define PAUSE_MAX_MS 900000u
+#define STEP_MS 60000u       /* the host's answer to one step */
+#define TEXT_BYTES (1u << 20)
+#define SUMMARY_WORDS 80
+
+struct work { /* a row under way */
+    struct work *next;
+    struct afters *owner;
+    char *id, *call, *kind, *state, *payload;
+    unsigned attempts;
+    uint64_t made_at, due_ms; /* due: monotonic */
+    bool running;
+    uint64_t token;           /* the host's request, 0 none */
+    uint64_t step_by_ms;
+    struct json *doc;         /* of the payload */
+    char *text;               /* made by an earlier part of the step */
+    unsigned parts;           /* answers that the step still waits for */
+    int rc;                   /* the worst of them */
+};
+
+struct afters {
+    struct app *app;
+    struct work *first;
+    unsigned running;
+    struct timer *timer;
+};
+
+/* ---- The list ---- */
+
+static void work_free(struct work *w)
+{
+    struct work **at = &w->owner->first;
+
+    while (*at != NULL && *at != w)
+        at = &(*at)->next;
+    if (*at == w)
+        *at = w->next;
+    if (w->token != 0)
+        host_forget(w->owner->app->host, w->token);
+    json_free(w->doc);
+    mem_free(w->id);
+    mem_free(w->call);
+    mem_free(w->kind);
+    mem_free(w->state);
+    mem_free(w->payload);
+    mem_free(w->text);
+    mem_free(w);
+}
+
+static struct work *work_new(struct afters *as, const struct outbox_row *row)
+{
+    struct work *w;
+
+    for (w = as->first; w != NULL; w = w->next)
+        if (str_eqc(row->id, w->id))
+            return NULL;
+    w = MEM_NEW(struct work);
+    if (w == NULL)
+        return NULL;
+    w->owner = as;
+    w->id = str_dup(row->id);
+    w->call = str_dup(row->call);
+    w->kind = str_dup(row->kind);
+    w->state = str_dup(row->state);
+    w->payload = str_dup(row->payload);
+    w->attempts = row->attempts;
+    w->made_at = row->made_at;
+    w->next = as->first;
+    as->first = w;
+    if (w->id == NULL || w->call == NULL || w->kind == NULL || w->state == NULL || w->payload == NULL ||
+        json_parse(&w->doc, str_of(w->payload), NULL) < 0) {
+        work_free(w);
+        return NULL;
+    }
+    return w;
+}
+
+static void pump(struct afters *as);
+
+static void arm(struct afters *as)
+{
+    uint64_t at = 0;
+
+    for (const struct work *w = as->first; w != NULL; w = w->next) {
+        uint64_t due = w->running ? w->step_by_ms : w->due_ms;
+
+        if (at == 0 || due < at)
+            at = due;
+    }
+    if (at != 0)
+        timer_set(as->timer, at);
+    else
+        timer_stop(as->timer);
+}
+
+/* Makes a row and takes it up. The text of `payload` is JSON. */
+void afters_put(struct afters *as, const char *kind, struct str call, struct str id, struct str payload)
+{
+    struct outbox_row row = {.id = id, .call = call, .kind = str_of(kind), .state = STR("asked"),
+                             .payload = payload, .made_at = clock_wall_ms(), .due_at = clock_wall_ms()};
+
+    if (outbox_put(as->app->store, &row, NULL, NULL) < 0) {
+        log_error(&as->app->log, "%.*s: what is owed after it (%s) could not be queued", STR_ARG(call), kind);
+        return;
+    }
+    (void)work_new(as, &row);
+    timer_set(as->timer, loop_now_ms(as->app->loop));
+}
+
+static struct id row_id(const char *kind, struct str call)
+{
+    struct id id;
+
+    id_derive(&id, "out_", call, str_of(kind));
+    return id;
+}
+
+/* ---- The end of a step ---- */
+
+static void save(struct work *w, const char *state, const char *error, uint64_t due_at)
+{
+    struct outbox_row row = {.id = str_of(w->id), .call = str_of(w->call), .kind = str_of(w->kind),
+                             .state = str_of(state), .payload = STR(""), .error = str_of(error),
+                             .attempts = w->attempts, .made_at = w->made_at, .due_at = due_at};
+
+    (void)outbox_save(w->owner->app->store, &row, NULL, NULL);
+    if (strcmp(w->kind, "handoff") == 0)
+        (void)handoff_save(w->owner->app->store, str_of(w->id), str_of(state), str_of(error),
+                           strcmp(state, "delivered") == 0 ? clock_wall_ms() : 0, NULL, NULL);
+}
+
+static void step_over(struct work *w)
+{
+    struct afters *as = w->owner;
+
+    if (w->running)
+        as->running--;
+    w->running = false;
+    w->token = 0;
+}
+
+static void finish(struct work *w, const char *state, const char *error)
+{
+    struct afters *as = w->owner;
+
+    save(w, state, error, 0);
+    step_over(w);
+    work_free(w);
+    pump(as);
+}
+
+static void again(struct work *w, const char *error)
+{
+    struct afters *as = w->owner;
+    uint64_t pause = PAUSE_MS;
+
+    if (++w->attempts >= ATTEMPTS_MAX) {
+        log_warn(&as->app->log, "%s: %s was given up after %u attempts: %s", w->call, w->kind, w->attempts, error);
+        finish(w, "failed", error);
+        return;
+    }
+    for (unsigned i = 1; i < w->attempts && pause < PAUSE_MAX_MS; i++)
+        pause *= 2;
+    w->due_ms = loop_now_ms(as->app->loop) + pause;
+    save(w, w->state, error, clock_wall_ms() + pause);
+    step_over(w);
+    pump(as);
+}
+
+static int ask_host(struct work *w, const char *name, struct buf *json, host_reply_fn *fn)
+{
+    int rc = json->rc;
+
+    if (rc == 0)
+        rc = host_request(w->owner->app->host, name, str_of(w->call), buf_str(json), fn, NULL, w, &w->token);
+    buf_free(json);
+    return rc;
+}
+
+/* ---- Summary ---- */
+
+/* Honest and plain: the first thing the caller said and the last thing said to them. */
+static void extract(struct buf *out, const struct json *turns)
+{
+    struct str first = STR(""), last = STR("");
+
+    for (const struct json *t = json_first(turns); t != NULL; t = json_next(t)) {
+        struct str text = json_get_str(t, "text");
+
+        if (text.n == 0)
+            continue;
+        if (first.n == 0 && str_eqc(json_get_str(t, "who"), "caller"))
+            first = text;
+        if (str_eqc(json_get_str(t, "who"), "assistant"))
+            last = text;
+    }
+    (void)buf_puts(out, STR("(No summary could be made; an extract.) "));
+    if (first.n > 0)
+        (void)buf_printf(out, "The caller began with: \"%.*s\" ", STR_ARG(str_head(first, str_utf8_floor(first, 300))));
+    if (last.n > 0)
+        (void)buf_printf(out, "The last thing said to them: \"%.*s\"",
+                         STR_ARG(str_head(last, str_utf8_floor(last, 300))));
+}
+
+static void summarized(struct work *w, struct str summary)
+{
+    struct afters *as = w->owner;
+    const struct config *c = as->app->config;
+    struct id id = row_id("files", str_of(w->call));
+    struct buf b;
+
+    (void)people_set_summary(as->app->store, str_of(w->call), summary, NULL, NULL, NULL);
+    buf_init(&b, TEXT_BYTES);
+    jw_open(&b, '{');
+    jw_kstr(&b, "summary", summary);
+    for (const struct json *m = json_first(w->doc); m != NULL; m = json_next(m)) {
+        char key[32];
+
+        if (str_copy(key, sizeof key, json_key(m)) && strcmp(key, "summary") != 0) {
+            jw_key(&b, key);
+            jw_node(&b, m);
+        }
+    }
+    jw_close(&b, '}');
+    if (b.rc == 0 && as->app->index != NULL && c->memory.persist_call_summaries && c->integration.sync_memory)
+        afters_put(as, "files", str_of(w->call), str_of(id.text), buf_str(&b));
+    id = row_id("wake", str_of(w->call));
+    if (b.rc == 0 && host_serves(as->app->host) && c->agent.include_voice_calls)
+        afters_put(as, "wake", str_of(w->call), str_of(id.text), buf_str(&b));
+    buf_free(&b);
+    finish(w, "done", "");
+}
+
+static void on_summary(void *arg, int code, struct str json)
+{
+    struct work *w = arg;
+    struct json *doc = NULL;
+    struct str text = STR("");
+
+    w->token = 0;
+    if (code == OC_OK && json_parse(&doc, json, NULL) == 0)
+        text = str_trim(json_get_str(doc, "text"));
+    if (text.n == 0)
+        text = str_of(w->text);
+    summarized(w, text);
+    json_free(doc);
+}
+
+static void on_transcript_for_summary(void *arg, int rc, struct str json)
+{
+    struct work *w = arg;
+    struct json *doc = NULL;
+    struct buf words, text, ask;
+
+    if (rc < 0 || json_parse(&doc, json, NULL) < 0) {
+        if (rc == ERR_NOT_FOUND)
+            finish(w, "failed", "the call is gone");
+        else
+            again(w, "the transcript cannot be read");
+        return;
+    }
+    buf_init(&words, 4096);
+    extract(&words, json_get(doc, "turns"));
+    mem_free(w->text);
+    w->text = words.rc == 0 ? str_dup(buf_str(&words)) : NULL;
+    buf_free(&words);
+    buf_init(&text, TEXT_BYTES);
+    for (const struct json *t = json_first(json_get(doc, "turns")); t != NULL; t = json_next(t))
+        (void)buf_printf(&text, "%s: %.*s\n", str_eqc(json_get_str(t, "who"), "caller") ? "Caller" : "Assistant",
+                         STR_ARG(json_get_str(t, "text")));
+    buf_init(&ask, TEXT_BYTES);
+    jw_open(&ask, '{');
+    jw_kstrc(&ask, "call", w->call);
+    jw_kstr(&ask, "text", buf_str(&text));
+    jw_kint(&ask, "max_words", SUMMARY_WORDS);
+    jw_close(&ask, '}');
+    buf_free(&text);
+    json_free(doc);
+    if (w->text == NULL)
+        again(w, "out of memory");
+    else if (ask_host(w, OC_REQ_SUMMARY, &ask, on_summary) < 0)
+        summarized(w, str_of(w->text)); /* no agent to ask: the extract is honest about it */
+}
+
+static void step_summary(struct work *w)
+{
+    if (journal_query(w->owner->app->store, JOURNAL_Q_TRANSCRIPT, str_of(w->call), 1, on_transcript_for_summary,
+                      w) < 0)
+        again(w, "the database takes no question");
+}
+
+/* ---- Files ---- */
+
+static void on_appended(void *arg, int rc)
+{
+    struct work *w = arg;
+
+    if (rc < 0)
+        w->rc = rc;
+    if (--w->parts > 0)
+        return;
+    if (w->rc == 0)
+        finish(w, "done", "");
+    else if (w->rc == ERR_DENIED)
+        finish(w, "failed", "the memory file's path leaves the workspace");
+    else
+        again(w, "a memory file cannot be written");
+}
+
+static void today(uint64_t wall_ms, char *out, size_t cap)
+{
+    time_t secs = (time_t)(wall_ms / 1000);
+    struct tm tm;
+
+    if (localtime_r(&secs, &tm) == NULL || strftime(out, cap, "%Y-%m-%d", &tm) == 0)
+        out[0] = '\0';
+}
+
+static void fenced(struct buf *b, struct str text)
+{
+    /* Words of a caller are a quotation for whoever reads the file, not instructions. */
+    while (text.n > 0) {
+        size_t n = str_find(text, '\n');
+
+        (void)buf_printf(b, "> %.*s\n", STR_ARG(str_head(text, n)));
+        text = str_skip(text, n + 1);
+    }
+}
+
+static void step_files(struct work *w)
+{
+    struct afters *as = w->owner;
+    const struct config *c = as->app->config;
+    bool words = json_get_bool(w->doc, "words", false);
+    struct str date = json_get_str(w->doc, "date");
+    char daily[64], day[16], heading[160], when[32];
+    struct index_section section = {.call = str_of(w->call)};
+    struct buf body;
+
+    clock_rfc3339((uint64_t)json_get_int(w->doc, "at", 0), when, sizeof when);
+    today((uint64_t)json_get_int(w->doc, "at", 0), day, sizeof day);
+    (void)snprintf(daily, sizeof daily, "memory/%.*s.md", STR_ARG(date.n == 10 ? date : str_of(day)));
+    (void)snprintf(heading, sizeof heading, "%.5s UTC, by telephone, %s", when + 11,
+                   words ? "with a linked caller" : "with a caller who is not linked");
+    buf_init(&body, TEXT_BYTES);
+    if (words)
+        fenced(&body, json_get_str(w->doc, "summary"));
+    else
+        (void)buf_printf(&body, "A call of %lld s took place. Its words are not kept here; see the channel's own "
+                         "history.\n", (long long)(json_get_int(w->doc, "duration_ms", 0) / 1000));
+    section.heading = str_of(heading);
+    section.body = buf_str(&body);
+    w->rc = body.rc;
+    w->parts = 1; /* ours, so that an answer cannot end the step before all are asked */
+    if (c->agent.voice_summary_in_daily) {
+        section.path = str_of(daily);
+        w->parts++;
+        if (index_append(as->app->index, &section, on_appended, w) < 0)
+            on_appended(w, ERR_IO);
+    }
+    if (c->memory.call_summaries_file[0] != '\0') {
+        section.path = str_of(c->memory.call_summaries_file);
+        w->parts++;
+        if (index_append(as->app->index, &section, on_appended, w) < 0)
+            on_appended(w, ERR_IO);
+    }
+    buf_free(&body);
+    on_appended(w, 0);
+}
+
+/* ---- Turns into the agent's session ---- */
+
+static void on_host_took(void *arg, int code, struct str json)
+{
+    struct work *w = arg;
+
+    (void)json;
+    w->token = 0;
+    if (code == OC_OK)
+        finish(w, "done", "");
+    else if (code == OC_ENOTSUP || code == OC_EINVAL)
+        finish(w, "failed", "the gateway refuses it");
+    else
+        again(w, "the gateway did not take it");
+}
+
+static void on_transcript_for_session(void *arg, int rc, struct str json)
+{
+    struct work *w = arg;
+    struct json *doc = NULL;
+    struct buf b;
+
+    if (rc < 0 || json_parse(&doc, json, NULL) < 0) {
+        if (rc == ERR_NOT_FOUND)
+            finish(w, "failed", "the call is gone");
+        else
+            again(w, "the transcript cannot be read");
+        return;
+    }
+    buf_init(&b, TEXT_BYTES);
+    jw_open(&b, '{');
+    jw_kstrc(&b, "call", w->call);
+    jw_kstr(&b, "session_key", json_get_str(w->doc, "session_key"));
+    jw_key(&b, "turns");
+    jw_open(&b, '[');
+    for (const struct json *t = json_first(json_get(doc, "turns")); t != NULL; t = json_next(t)) {
+        char entry[400];
+
+        if (json_get_str(t, "text").n == 0)
+            continue;
+        (void)snprintf(entry, sizeof entry, "%s:%.*s", w->call, STR_ARG(str_head(json_get_str(t, "item_id"), 300)));
+        jw_open(&b, '{');
+        jw_kstrc(&b, "entry_id", entry);
+        jw_kstr(&b, "who", json_get_str(t, "who"));
+        jw_kstr(&b, "text", json_get_str(t, "text"));
+        jw_kint(&b, "at", json_get_int(t, "at", 0));
+        jw_close(&b, '}');
+    }
+    jw_close(&b, ']');
+    jw_close(&b, '}');
+    json_free(doc);
+    if (ask_host(w, OC_REQ_TRANSCRIPT, &b, on_host_took) < 0)
+        again(w, "the gateway takes no request");
+}
+
+static void step_transcript(struct work *w)
+{
+    if (journal_query(w->owner->app->store, JOURNAL_Q_TRANSCRIPT, str_of(w->call), 1, on_transcript_for_session,
+                      w) < 0)
+        again(w, "the database takes no question");
+}
+
+/* ---- A word to the agent ---- */
+
+static void step_wake(struct work *w)
+{
+    bool words = json_get_bool(w->doc, "words", false);
+    struct str summary = json_get_str(w->doc, "summary");
+    struct buf text, b;
+
+    buf_init(&text, TEXT_BYTES);
+    if (words)
+        (void)buf_printf(&text, "A telephone call with this user has ended. Summary, as a quotation:\n<<<\n%.*s\n>>>",
+                         STR_ARG(summary));
+    else
+        (void)buf_puts(&text, STR("A telephone call with a caller who is not linked to anybody has ended. Its words "
+                                  "are in the channel's own history."));
+    buf_init(&b, TEXT_BYTES);
+    jw_open(&b, '{');
+    jw_kstrc(&b, "call", w->call);
+    jw_kstr(&b, "session_key", json_get_str(w->doc, "session_key"));
+    jw_kstr(&b, "text", buf_str(&text));
+    jw_kstr(&b, "tools", json_get_str(w->doc, "tools"));
+    jw_close(&b, '}');
+    buf_free(&text);
+    if (ask_host(w, OC_REQ_WAKE, &b, on_host_took) < 0)
+        again(w, "the gateway takes no request");
+}
+
+/* ---- Messages to other channels ---- */
+
+static void on_sent(void *arg, int code, struct str json)
+{
+    struct work *w = arg;
+
+    (void)json;
+    w->token = 0;
+    if (code == OC_OK)
+        finish(w, "delivered", "");
+    else if (code == OC_EINVAL || code == OC_ENOTSUP || code == OC_ENOENT)
+        finish(w, "failed", "the channel cannot deliver it");
+    else if (code == OC_EBUSY)
+        again(w, "the channel is busy");
+    else if (w->attempts >= 1)
+        finish(w, "uncertain", "it is not known whether the message arrived");
+    else
+        again(w, "it is not known whether the message arrived");
+}
+
+/* That it is being sent is durable before it is: after a crash here one repeat is allowed, which says so. */
+static void on_sending_saved(void *arg, int rc)
+{
+    struct work *w = arg;
+    bool repeat = strcmp(w->state, "sending") == 0 || w->attempts > 0;
+    struct str text = json_get_str(w->doc, "text");
+    struct buf words, b;
+
+    if (rc < 0) {
+        again(w, "the database does not answer");
+        return;
+    }
+    buf_init(&words, AFTERS_MESSAGE_BYTES + 64);
+    if (repeat)
+        (void)buf_puts(&words, STR("(may be a repeat)\n"));
+    (void)buf_puts(&words, str_head(text, str_utf8_floor(text, AFTERS_MESSAGE_BYTES - 20)));
+    buf_init(&b, TEXT_BYTES);
+    jw_open(&b, '{');
+    jw_kstrc(&b, "id", w->id);
+    jw_kstr(&b, "channel", json_get_str(w->doc, "channel"));
+    jw_kstr(&b, "to", json_get_str(w->doc, "to"));
+    jw_kstr(&b, "text", buf_str(&words));
+    jw_kstr(&b, "session_key", json_get_str(w->doc, "session_key"));
+    jw_close(&b, '}');
+    buf_free(&words);
+    if (ask_host(w, OC_REQ_SEND, &b, on_sent) < 0)
+        again(w, "the gateway takes no request");
+}
+
+static void step_send(struct work *w)
+{
+    struct outbox_row row = {.id = str_of(w->id), .call = str_of(w->call), .kind = str_of(w->kind),
+                             .state = STR("sending"), .payload = STR(""), .attempts = w->attempts,
+                             .made_at = w->made_at, .due_at = clock_wall_ms()};
+
+    if (strcmp(w->state, "sending") == 0 && w->attempts == 0)
+        w->attempts = 1; /* found after a crash: what was sent is not known */
+    if (outbox_save(w->owner->app->store, &row, on_sending_saved, w) < 0)
+        again(w, "the database takes nothing");
+}
+
+/* ---- Taking rows up ---- */
+
+static void start(struct work *w)
+{
+    static const struct {
+        const char *kind;
+        void (*step)(struct work *w);
+    } kinds[] = {{"summary", step_summary}, {"files", step_files}, {"transcript", step_transcript},
+                 {"wake", step_wake},       {"handoff", step_send}, {"missed", step_send}};
+
+    w->running = true;
+    w->owner->running++;
+    w->step_by_ms = loop_now_ms(w->owner->app->loop) + STEP_MS;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        if (strcmp(w->kind, kinds[i].kind) == 0) {
+            kinds[i].step(w);
+            return;
+        }
+    }
+    finish(w, "failed", "an unknown kind");
+}
+
+static struct work *next_due(struct afters *as)
+{
+    uint64_t now = loop_now_ms(as->app->loop);
+    struct work *best = NULL;
+
+    for (struct work *w = as->first; w != NULL; w = w->next)
+        if (!w->running && w->due_ms <= now && (best == NULL || w->made_at <= best->made_at))
+            best = w;
+    return best;
+}
+
+static void pump(struct afters *as)
+{
+    struct work *w;
+
+    while (as->running < ROWS_AT_ONCE && (w = next_due(as)) != NULL)
+        start(w);
+    arm(as);
+}
+
+static void on_timer(void *arg)
+{
+    struct afters *as = arg;
+    uint64_t now = loop_now_ms(as->app->loop);
+
+    for (struct work *w = as->first, *next; w != NULL; w = next) {
+        next = w->next;
+        if (!w->running || w->token == 0 || w->step_by_ms > now)
+            continue;
+        host_cancel(as->app->host, w->token);
+        host_forget(as->app->host, w->token);
+        w->token = 0;
+        if (strcmp(w->kind, "summary") == 0 && w->text != NULL)
+            summarized(w, str_of(w->text));
+        else if (strcmp(w->kind, "handoff") == 0 || strcmp(w->kind, "missed") == 0)
+            on_sent(w, OC_ETIMEDOUT, STR(""));
+        else
+            again(w, "the gateway did not answer in time");
+        break; /* the list may have changed */
+    }
+    pump(as);
+}
+
+/* ---- Planning ---- */
+
+static void plan(struct afters *as, const struct after_call *c, const char *kind)
+{
+    struct id id = row_id(kind, c->call);
+    struct buf b;
+
+    buf_init(&b, 4096);
+    jw_open(&b, '{');
+    jw_kstr(&b, "session_key", c->session_key);
+    jw_kstr(&b, "date", c->date);
+    jw_kint(&b, "at", (int64_t)c->received_wall_ms);
+    jw_kint(&b, "duration_ms", (int64_t)c->duration_ms);
+    jw_kbool(&b, "words", c->access.words_to_memory);
+    jw_kstrc(&b, "tools", c->level == CALLER_UNKNOWN ? "none" : "safe");
+    jw_close(&b, '}');
+    if (b.rc == 0)
+        afters_put(as, kind, c->call, str_of(id.text), buf_str(&b));
+    buf_free(&b);
+}
+
+void afters_plan(struct afters *as, const struct after_call *c)
+{
+    const struct config *cfg = as->app->config;
+
+    if (!c->was_live || c->turns == 0)
+        return;
+    plan(as, c, "summary");
+    if (c->access.own_history && cfg->integration.sync_memory && c->session_key.n > 0 &&
+        host_serves(as->app->host))
+        plan(as, c, "transcript");
+}
+
+/* ---- Open and close ---- */
+
+static void on_rows(void *arg, int rc, const struct outbox_row *rows, unsigned n)
+{
+    struct afters *as = arg;
+
+    if (rc < 0) {
+        log_error(&as->app->log, "what earlier calls still owe could not be read: %s", err_name(rc));
+        return;
+    }
+    for (unsigned i = 0; i < n; i++)
+        (void)work_new(as, &rows[i]);
+    if (n > 0)
+        log_info(&as->app->log, "%u things are still owed from earlier calls", n);
+    pump(as);
+}
+
+void afters_resume(struct afters *as)
+{
+    (void)outbox_open_rows(as->app->store, ROWS_LOADED, on_rows, as);
+}
+
+int afters_open(struct afters **out, struct app *app)
+{
+    struct afters *as = MEM_NEW(struct afters);
+    int rc;
+
+    if (as == NULL)
+        return ERR_NOMEM;
+    as->app = app;
+    rc = timer_open(&as->timer, app->loop, on_timer, as);
+    if (rc < 0) {
+        mem_free(as);
+        return rc;
+    }
+    *out = as;
+    return 0;
+}
+
+void afters_close(struct afters *as)
+{
+    if (as == NULL)
+        return;
+    while (as->first != NULL)
+        work_free(as->first);
+    timer_close(as->timer);
+    mem_free(as);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PLUGIN_AFTERS_H
+#define PLUGIN_AFTERS_H
+/*
+ * What is owed when a call is over: its summary, its section in the memory files, its turns in the agent's
+ * session, a word to the agent, a message about a missed call, handoffs. Each is a row of the outbox before it
+ * is done, so it survives kill -9 and is done once; one that fails is tried again with growing pauses. Loop thread.
+ */
+#include "memory/outbox.h"
+#include "plugin/base/id.h"
+#include "plugin/call/call.h"
+#include "sessions/access.h"
+
+struct afters;
+struct app;
+
+int afters_open(struct afters **out, struct app *app);
+/* Forgets what waits; the rows stay for the next start. */
+void afters_close(struct afters *as);
+/* Takes up what earlier runs left. */
+void afters_resume(struct afters *as);
+
+struct after_call { /* borrowed */
+    struct str call, number, session_key;
+    struct str date; /* YYYY-MM-DD of its start where the user lives; empty: this machine's zone */
+    struct access access;
+    enum caller_level level;
+    enum call_reason reason;
+    bool was_live;
+    unsigned turns;
+    uint64_t received_wall_ms;
+    uint64_t duration_ms;
+};
+/* Writes the rows of a call that ends now; to be called before the call's row says "over". */
+void afters_plan(struct afters *as, const struct after_call *c);
+
+/*
+ * A handoff to another channel: row first. to empty: the caller's linked identity there. fn fires once, maybe
+ * at once.
+ */
+struct handoff_ask {
+    struct str call, number, channel, to, reason, session_key;
+};
+typedef void handoff_fn(void *arg, int rc, struct str id, struct str text); /* rc < 0: text says why */
+void afters_handoff(struct app *app, const struct handoff_ask *ask, handoff_fn *fn, void *arg);
+
+#define AFTERS_MESSAGE_BYTES 3500u /* of a message to another channel */
+/* Makes a row of the outbox and takes it up. payload: a JSON object. */
+void afters_put(struct afters *as, const char *kind, struct str call, struct str id, struct str payload);
+
+#endif
