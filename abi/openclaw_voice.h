@@ -102,7 +102,7 @@
 /* How the instance is. done: {"url","live","reattaching","accepting",...}, the body of GET /health and more. */
 #define OC_CMD_STATUS "status"
 
-/* Read-only queries with the shape of the HTTP API: {method: "GET", path}. done: {status, body}. */
+/* A request with the shape of the HTTP API: {method, path, body?}. done: {status, body}. */
 #define OC_CMD_HTTP "http"
 
 #endif

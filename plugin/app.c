@@ -3,8 +3,12 @@
 
 #include "abi/openclaw_voice.h"
 #include "manifest.h"
+#include "memory/index.h"
 #include "memory/journal.h"
+#include "memory/tokens.h"
+#include "plugin/afters.h"
 #include "plugin/base/clock.h"
+#include "plugin/base/here.h"
 #include "plugin/base/json.h"
 #include "plugin/base/mem.h"
 #include "plugin/base/secret.h"
@@ -145,7 +149,9 @@ void app_close(struct app *app)
     sig_keys_free(app->keys);
     caller_policy_free(app->policy);
     config_unref(app->config);
+    tokens_close(app->tokens);
     mem_free(app->wake);
+    mem_free(app->index_wake);
     secret_wipe(app->token, sizeof app->token);
     mem_free(app);
 }
@@ -239,6 +245,47 @@ static void on_models(void *arg, int status, struct str body)
     json_free(doc);
 }
 
+/* ---- Memory files ---- */
+
+static void on_index_wake(struct loop_msg *m)
+{
+    struct wake *w = (struct wake *)(void *)m;
+
+    atomic_store(&w->posted, false);
+    if (w->app->index != NULL)
+        index_poll(w->app->index);
+}
+
+/* The table of tokens lies beside the shared object. */
+static void open_tokens(struct app *app)
+{
+    struct err e = {0};
+    char path[4200];
+
+    if (!here_path("o200k.bin", path, sizeof path))
+        return;
+    if (tokens_open(&app->tokens, path, &e) < 0)
+        log_warn(&app->log, "tokens are counted roughly: %s", e.text);
+}
+
+static int open_index(struct app *app, struct err *e)
+{
+    const struct config *c = app->config;
+    struct index_config config = {.workspace = c->workspace, .state_dir = c->state_dir, .log = &app->log,
+                                  .wake = wake_loop};
+
+    if (!c->integration.memory_enabled)
+        return 0;
+    open_tokens(app);
+    app->index_wake = MEM_NEW(struct wake);
+    if (app->index_wake == NULL)
+        return err_set(e, ERR_NOMEM, "out of memory");
+    app->index_wake->msg.run = on_index_wake;
+    app->index_wake->app = app;
+    config.ctx = app->index_wake;
+    return index_open(&app->index, &config, e);
+}
+
 /* ---- Start ---- */
 
 static int open_api(struct app *app, struct err *e)
@@ -318,11 +365,15 @@ int app_start(struct app *app, struct buf *ready, struct err *e)
     if (rc == 0)
         rc = load_token(app, e);
     if (rc == 0)
+        rc = open_index(app, e);
+    if (rc == 0)
         rc = open_api(app, e);
     if (rc == 0)
         rc = runs_open(&app->runs, app, e);
     if (rc == 0)
         rc = pins_open(&app->pins, app);
+    if (rc == 0)
+        rc = afters_open(&app->afters, app);
     if (rc == 0)
         rc = calls_open(&app->calls, app);
     if (rc == 0)
@@ -341,6 +392,7 @@ int app_start(struct app *app, struct buf *ready, struct err *e)
     app->phase = APP_RUNNING;
     announce(app, ready);
     calls_adopt(app->calls);
+    afters_resume(app->afters);
     timer_set(app->keeper, loop_now_ms(app->loop) + ADOPT_EVERY_MS);
     (void)rt_models(app->api, on_models, app);
     return 0;
@@ -381,9 +433,14 @@ static void close_parts(struct app *app)
     pins_close(app->pins);
     app->pins = NULL;
     /* Answers of claims and queries that were under way leave through the server, which is open yet. */
+    if (app->index != NULL)
+        index_close(app->index);
+    app->index = NULL;
     if (app->store != NULL)
         store_close(app->store, FLUSH_MS);
     app->store = NULL;
+    afters_close(app->afters);
+    app->afters = NULL;
     app->closing = 1;
     if (runs != NULL) {
         app->runs = NULL;

@@ -13,8 +13,10 @@
 #include "sessions/caller.h"
 
 struct runs;
+struct afters;
 struct calls;
 struct httpd;
+struct index;
 struct pins;
 struct loop;
 struct routes;
@@ -22,6 +24,7 @@ struct rt_api;
 struct sig_keys;
 struct store;
 struct timer;
+struct tokens;
 struct wake;
 
 enum app_phase { APP_CREATED, APP_STARTING, APP_RUNNING, APP_STOPPING, APP_STOPPED };
@@ -39,14 +42,17 @@ struct app {
     struct loop *loop;
     struct store *store;
     struct rt_api *api;
+    struct index *index;   /* NULL: memory is off */
+    struct tokens *tokens; /* NULL: the table is missing; budgets are then counted in bytes */
     struct httpd *httpd;
     struct routes *routes;
     struct runs *runs;
     struct calls *calls;
+    struct afters *afters;
     struct pins *pins;
     struct timer *keeper; /* expiry, and adoption while another instance holds calls */
     uint64_t expire_at_ms;
-    struct wake *wake;    /* from the store's thread to the loop */
+    struct wake *wake, *index_wake; /* from the threads of store and index to the loop */
     bool degraded;        /* the database was set aside */
 
     /* stopping */

@@ -9,12 +9,12 @@
 #include "plugin/base/mem.h"
 #include "plugin/calls_int.h"
 #include "plugin/notice.h"
-#include "plugin/prompt.h"
 #include "plugin/runs.h"
 
 #include <string.h>
 
 #define FIRST_BUCKETS 256u
+#define CONTEXT_MS 50u     /* a caller's call is accepted with the context that is there by then */
 #define REFUSING_MAX 1000u /* rejects under way; a flood of strangers must not use up memory */
 
 /* ---- The table ---- */
@@ -61,7 +61,10 @@ static void on_timer(void *arg)
     struct call_event ev = {.kind = CALL_EV_TIMER};
 
     lc->timer_at = 0;
-    live_feed(lc, &ev);
+    if (!lc->begun)
+        live_begin(lc); /* the caller has waited for the context long enough */
+    else
+        live_feed(lc, &ev);
 }
 
 static struct live *live_new(struct calls *cs, struct str id, struct str openai_call_id)
@@ -100,8 +103,11 @@ void live_free(struct live *lc)
         cs->n_refusing--;
     live_detach(lc);
     rt_rest_cancel(lc->rest);
+    briefing_cancel(lc->briefing);
     timer_close(lc->timer);
     call_free(&lc->call);
+    mem_free(lc->person);
+    mem_free(lc->context);
     agent_free(lc->agent);
     mem_free(lc->custom_tools);
     mem_free(lc->session_key);
@@ -197,6 +203,8 @@ static int settings(struct live *lc, struct call_settings *set)
         .ask_available = live_ask_available(lc),
         .pin_available = live_pin_available(lc),
     };
+    set->native_tools = lc->natives.names;
+    set->n_native_tools = lc->natives.n;
     if (lc->agent->n_tools == 0)
         return 0;
     lc->custom_tools = mem_zalloc(lc->agent->n_tools * sizeof(char *));
@@ -234,6 +242,16 @@ static int prepare(struct live *lc)
 
 /* ---- Beginning ---- */
 
+void live_begin(struct live *lc)
+{
+    struct calls *cs = lc->owner;
+
+    lc->begun = true;
+    lc->call.set.context_late = lc->briefing != NULL;
+    call_begin(&lc->call, live_now(cs), &cs->fx);
+    settle(lc);
+}
+
 static void notify_incoming(struct calls *cs, const struct calls_incoming *in)
 {
     struct buf b;
@@ -267,7 +285,8 @@ void calls_begin(struct calls *cs, const struct calls_incoming *in)
         return;
     }
     (void)str_copy(lc->from, sizeof lc->from, str_of(in->from.number));
-    lc->level = in->verdict.level;
+    lc->base = lc->level = in->verdict.level;
+    live_look_up_access(lc);
     lc->received_wall_ms = in->received_wall_ms;
     lc->received_mono_ms = in->received_mono_ms;
     if (prepare(lc) < 0) {
@@ -275,9 +294,9 @@ void calls_begin(struct calls *cs, const struct calls_incoming *in)
         live_free(lc);
         return;
     }
-    if (taken) {
-        call_begin(&lc->call, live_now(cs), &cs->fx);
-    } else {
+    live_note_caller(lc);
+    if (!taken) {
+        lc->begun = true;
         cs->n_refusing++;
         lc->refused = true;
         call_begin_refusal(&lc->call,
@@ -293,7 +312,15 @@ void calls_begin(struct calls *cs, const struct calls_incoming *in)
                      str_of(caller_level_name(lc->level)));
     else if (in->verdict.may_pair)
         runs_pairing(cs->app->runs, str_of(in->from.number));
-    settle(lc);
+    if (!taken) {
+        settle(lc);
+        return;
+    }
+    live_brief(lc);
+    if (lc->briefing == NULL)
+        live_begin(lc);
+    else
+        timer_set(lc->timer, in->received_mono_ms + CONTEXT_MS);
 }
 
 /* ---- Adopting ---- */
@@ -330,7 +357,15 @@ static void adopt(struct calls *cs, const struct journal_found *f)
         return;
     }
     (void)str_copy(lc->from, sizeof lc->from, f->row.from);
+    lc->begun = true;
+    {
+        struct caller_verdict v;
+
+        caller_decide(cs->app->policy, f->row.from, &v);
+        lc->base = v.level;
+    }
     lc->level = level_of(f->row.level);
+    live_look_up_access(lc);
     lc->session_key = f->row.session_key.n > 0 ? str_dup(f->row.session_key) : NULL;
     lc->received_wall_ms = f->row.received_at;
     lc->received_mono_ms = loop_now_ms(cs->app->loop);
@@ -475,31 +510,7 @@ bool calls_tool_acting(struct calls *cs, struct str call, struct str tool_call)
     return true;
 }
 
-void calls_proven(struct calls *cs, struct str call)
-{
-    struct live *lc = cs ? live_find(cs, call) : NULL;
-    struct journal_call row = {.id = call, .level = str_of(caller_level_name(CALLER_PROVEN))};
-    struct prompt_input in;
-    struct buf b;
-
-    if (lc == NULL || lc->level == CALLER_PROVEN)
-        return;
-    lc->level = CALLER_PROVEN;
-    lc->call.set.tools = live_ask_available(lc) ? live_tools(lc) : CALL_TOOLS_NONE;
-    lc->call.set.ask_available = live_ask_available(lc);
-    (void)journal_save(cs->app->store, &row, JOURNAL_SET_LEVEL, NULL, NULL);
-    (void)journal_hop(cs->app->store, call, clock_wall_ms(), STR("proven"), STR("by PIN"));
-    log_info(&cs->app->log, "%s: the caller gave the PIN", lc->id);
-    in = (struct prompt_input){.config = cs->app->config, .agent = lc->agent, .from = str_of(lc->from),
-                               .level = lc->level, .ask_available = live_ask_available(lc),
-                               .pin_available = false};
-    buf_init(&b, 1u << 20);
-    if (lc->side != NULL && prompt_tools_update(&b, &in) == 0)
-        (void)rt_sideband_send(lc->side, buf_str(&b));
-    buf_free(&b);
-}
-
-void calls_session_key(struct calls *cs, struct str call, struct str key)
+void calls_session_key(struct calls *cs, struct str call, struct str key, struct str date)
 {
     struct live *lc = cs ? live_find(cs, call) : NULL;
     struct journal_call row = {.id = call, .session_key = key};
@@ -507,6 +518,7 @@ void calls_session_key(struct calls *cs, struct str call, struct str key)
 
     if (lc == NULL || key.n == 0 || key.n > 512 || (copy = str_dup(key)) == NULL)
         return;
+    (void)str_copy(lc->date, sizeof lc->date, date);
     mem_free(lc->session_key);
     lc->session_key = copy;
     (void)journal_save(cs->app->store, &row, JOURNAL_SET_SESSION, NULL, NULL);

@@ -43,8 +43,13 @@ void calls_leave(struct calls *cs);
 void calls_tool_done(struct calls *cs, struct str call, struct str tool_call, int rc, struct str text);
 /* false: the call is gone, so the run must not act. */
 bool calls_tool_acting(struct calls *cs, struct str call, struct str tool_call);
+/* A person wrote in a chat while a call of theirs is live: the model is told. */
+void calls_tell_person(struct calls *cs, struct str person, struct str identity, struct str text);
+/* The number of a call was linked to a chat by a code: what that opens is opened. */
+void calls_linked(struct calls *cs, struct str call, struct str identity);
 /* The caller proved who they are: tools of that level open. */
 void calls_proven(struct calls *cs, struct str call);
-void calls_session_key(struct calls *cs, struct str call, struct str key);
+/* The host prepared the session: its key, and the day of the call where the user lives. */
+void calls_session_key(struct calls *cs, struct str call, struct str key, struct str date);
 
 #endif

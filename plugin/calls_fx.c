@@ -5,6 +5,7 @@
 #include "plugin/base/clock.h"
 #include "plugin/base/json.h"
 #include "plugin/base/mem.h"
+#include "plugin/afters.h"
 #include "plugin/calls_int.h"
 #include "plugin/notice.h"
 #include "plugin/pin.h"
@@ -55,7 +56,8 @@ static void do_accept(struct live *lc)
     struct app *app = lc->owner->app;
     struct prompt_input in = {.config = app->config, .agent = lc->agent, .from = str_of(lc->from),
                               .level = lc->level, .ask_available = live_ask_available(lc),
-                              .pin_available = live_pin_available(lc)};
+                              .pin_available = live_pin_available(lc), .natives = &lc->natives,
+                              .context = str_of(lc->context)};
     struct buf body;
 
     buf_init(&body, EVENT_BYTES);
@@ -85,13 +87,29 @@ static void do_hangup(struct live *lc)
 
 /* ---- Sideband ---- */
 
+/* The step may be the call's last. */
+static void on_session(struct live *lc, const struct call_event *ev)
+{
+    struct calls *cs = lc->owner;
+    char id[ID_BYTES];
+
+    (void)str_copy(id, sizeof id, str_of(lc->id));
+    live_feed(lc, ev);
+    lc = live_find(cs, str_of(id));
+    if (lc != NULL && lc->context_late && lc->call.sideband_open)
+        live_tell_context(lc);
+}
+
 static void on_event(void *arg, const struct call_event *ev)
 {
     struct live *lc = arg;
 
-    if (ev->kind == CALL_EV_SESSION)
-        live_attach_done(lc);
-    live_feed(lc, ev);
+    if (ev->kind != CALL_EV_SESSION) {
+        live_feed(lc, ev);
+        return;
+    }
+    live_attach_done(lc);
+    on_session(lc, ev);
 }
 
 static void on_lost(void *arg, const struct call_event *ev)
@@ -252,6 +270,16 @@ static void do_pin(struct live *lc, const struct tool *t)
     json_free(args);
 }
 
+static void do_native(struct live *lc, const struct tool *t)
+{
+    struct native_ask ask = {.call = str_of(lc->id), .tool_call = str_of(t->id), .name = str_of(t->name),
+                             .arguments = str_of(t->arguments), .number = str_of(lc->from),
+                             .person = str_of(lc->person), .access = lc->access,
+                             .session_key = str_of(lc->session_key)};
+
+    natives_run(lc->owner->app, &ask);
+}
+
 /* ---- Journal ---- */
 
 static void save_usage(struct buf *b, const struct call_usage *u)
@@ -291,6 +319,20 @@ static void on_saved(void *arg, int rc)
         live_feed(lc, &ev);
 }
 
+/* What is owed after the call are rows before the call's own row says that it is over. */
+static void plan_after(struct live *lc)
+{
+    const struct call *c = &lc->call;
+    struct app *app = lc->owner->app;
+    struct after_call after = {
+        .call = str_of(lc->id), .number = str_of(lc->from), .session_key = str_of(lc->session_key),
+        .date = str_of(lc->date), .access = lc->access, .level = lc->level, .reason = c->reason,
+        .was_live = c->was_live, .turns = c->turns, .received_wall_ms = lc->received_wall_ms,
+        .duration_ms = c->live_since_ms > 0 ? loop_now_ms(app->loop) - c->live_since_ms : 0};
+
+    afters_plan(app->afters, &after);
+}
+
 static void do_save(struct live *lc, const struct call_fx *fx)
 {
     const struct call *c = &lc->call;
@@ -303,6 +345,8 @@ static void do_save(struct live *lc, const struct call_fx *fx)
         .detail = str_of(c->detail), .sip_status = c->sip_status,
         .accepted_at = clock_wall_ms(), .live_at = clock_wall_ms(), .ended_at = c->ended_wall_ms};
 
+    if (columns & CALL_SAVE_ENDED)
+        plan_after(lc);
     buf_init(&usage, 4096);
     set |= columns & CALL_SAVE_STATE ? JOURNAL_SET_STATE : 0;
     set |= columns & CALL_SAVE_REASON ? JOURNAL_SET_REASON | JOURNAL_SET_SIP_STATUS : 0;
@@ -463,6 +507,8 @@ bool live_effects(struct live *lc)
         case CALL_FX_TOOL_RUN:
             if (fx->u.tool.tool->kind == TOOL_PIN)
                 do_pin(lc, fx->u.tool.tool);
+            else if (fx->u.tool.tool->kind == TOOL_NATIVE)
+                do_native(lc, fx->u.tool.tool);
             else
                 do_ask(lc, fx->u.tool.tool, fx->u.tool.resumed);
             break;

@@ -3,8 +3,10 @@
 #define PLUGIN_CALLS_INT_H
 /* What calls.c (the table, events in) and calls_fx.c (effects out) share, and nobody else includes. */
 #include "plugin/app.h"
+#include "plugin/briefing.h"
 #include "plugin/calls.h"
 #include "plugin/config.h"
+#include "plugin/natives.h"
 #include "plugin/net/loop.h"
 #include "plugin/realtime/rt_rest.h"
 #include "plugin/realtime/rt_sideband.h"
@@ -16,8 +18,17 @@ struct live { /* one call; owner: the table */
     char id[ID_BYTES];
     char *openai_call_id;
     char from[PHONE_BYTES];
-    enum caller_level level;
+    enum caller_level base;   /* by number and links */
+    enum caller_level level;  /* base, or proven */
+    struct access access;     /* what that opens */
+    char *person;             /* NULL: not known, or not yet */
+    struct natives natives;   /* the tools that are answered here */
+    struct briefing *briefing; /* being gathered */
+    char *context;            /* gathered; NULL not yet, or nothing */
+    bool begun;               /* the machine runs: what is gathered now comes late */
+    bool context_late;        /* it came late and waits for the session */
     char *session_key;        /* NULL: the host has not said */
+    char date[16];            /* of the call's start where the user lives; "" unknown */
     struct agent *agent;      /* the personality of this call, frozen */
     const char **custom_tools;
     struct rt_rest *rest;     /* accept, reject or hang-up under way */
@@ -51,6 +62,15 @@ struct live *live_find(struct calls *cs, struct str id);
 void live_feed(struct live *lc, const struct call_event *ev);
 void live_free(struct live *lc); /* takes it out of the table */
 struct call_now live_now(const struct calls *cs);
+/* Begins a call that waited for its context; the call may be gone afterwards. */
+void live_begin(struct live *lc);
+
+/* ---- calls_known.c ---- */
+void live_look_up_access(struct live *lc); /* after base or level changed */
+void live_note_caller(struct live *lc);
+void live_brief(struct live *lc); /* gathers the context anew */
+/* Feeds lc->context; the call may be gone afterwards. */
+void live_tell_context(struct live *lc);
 /* What the model may use at the call's present level. */
 enum call_tools live_tools(const struct live *lc);
 bool live_ask_available(const struct live *lc);

@@ -8,6 +8,7 @@
 #include "plugin/app.h"
 #include "plugin/base/json.h"
 #include "plugin/base/mem.h"
+#include "plugin/chats.h"
 #include "plugin/net/loop.h"
 #include "plugin/routes.h"
 #include "plugin/runs.h"
@@ -135,6 +136,28 @@ static void on_query(void *arg, int status, struct str body)
     inbox_free(in);
 }
 
+static void on_chat(void *arg, int rc, struct str json)
+{
+    struct inbox *in = arg;
+
+    answer(in->done, in->arg, to_result(rc), json);
+    inbox_free(in);
+}
+
+/* The request's body is a JSON value of any kind, or absent. */
+static void run_http(struct inbox *in, const struct json *args)
+{
+    const struct json *node = json_get(args, "body");
+    struct buf body;
+
+    buf_init(&body, FAULT_BYTES);
+    if (node != NULL)
+        jw_node(&body, node);
+    routes_query(in->inst->app->routes, json_get_str(args, "method"), json_get_str(args, "path"),
+                 body.rc < 0 ? STR("") : buf_str(&body), on_query, in);
+    buf_free(&body);
+}
+
 /* True when the answer comes later and frees `in`. */
 static bool command_with(struct inbox *in, const struct json *args)
 {
@@ -148,7 +171,15 @@ static bool command_with(struct inbox *in, const struct json *args)
         return true;
     }
     if (str_eqc(name, OC_CMD_HTTP)) {
-        routes_query(app->routes, json_get_str(args, "method"), json_get_str(args, "path"), on_query, in);
+        run_http(in, args);
+        return true;
+    }
+    if (str_eqc(name, OC_CMD_CHAT)) {
+        chats_message(app, args, on_chat, in);
+        return true;
+    }
+    if (str_eqc(name, OC_CMD_LINKS_SET)) {
+        chats_set_links(app, json_get(args, "groups"), on_chat, in);
         return true;
     }
     if (str_eqc(name, OC_CMD_POLICY_SET)) {

@@ -44,7 +44,7 @@ static void instructions(struct buf *b, const struct prompt_input *in)
         (void)buf_printf(b, "\n\nYour name is %s.", in->agent->name);
     (void)buf_puts(b, STR("\n\n# The call\nYou speak first. "));
     if (greeting.n > 0)
-        (void)buf_printf(b, "Open the call with exactly these words: \"%.*s\"\n", STR_ARG(greeting));
+        (void)buf_printf(b, "Begin the call like this: %.*s\n", STR_ARG(greeting));
     else
         (void)buf_puts(b, STR("Greet the caller in one short sentence and ask how you can help.\n"));
     if (in->from.n > 0)
@@ -63,7 +63,14 @@ static void instructions(struct buf *b, const struct prompt_input *in)
     if (in->pin_available)
         (void)buf_puts(b, STR("If the caller asks for something that needs proof of identity, ask for the PIN and "
                               "call verify_identity. Never say the PIN aloud.\n"));
+    if (in->natives != NULL && in->natives->n > 0)
+        (void)buf_puts(b, STR("memory_search answers at once from what was written down: try it before "
+                              "ask_openclaw for facts the user may have noted.\n"));
     (void)buf_puts(b, STR("When the conversation is over, say goodbye and call end_call in the same response.\n"));
+    if (in->context.n > 0) {
+        (void)buf_puts(b, STR("\n# What you know before the call\n"));
+        (void)buf_puts(b, in->context);
+    }
 }
 
 static unsigned tools(struct rt_session_tool *out, const struct prompt_input *in)
@@ -77,6 +84,8 @@ static unsigned tools(struct rt_session_tool *out, const struct prompt_input *in
     if (in->pin_available)
         out[n++] = (struct rt_session_tool){STR("verify_identity"), str_of(pin_description),
                                             str_of(pin_parameters)};
+    if (in->natives != NULL)
+        n += natives_declare(out + n, in->natives);
     for (unsigned i = 0; in->ask_available && i < in->agent->n_tools && n < TOOLS_MAX; i++) {
         const struct agent_tool *t = &in->agent->tools[i];
 

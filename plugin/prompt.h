@@ -5,6 +5,7 @@
 #include "plugin/base/buf.h"
 #include "plugin/call/call.h"
 #include "plugin/config.h"
+#include "plugin/natives.h"
 #include "sessions/caller.h"
 
 struct prompt_input {
@@ -13,6 +14,8 @@ struct prompt_input {
     struct str from;            /* E.164 or empty */
     enum caller_level level;
     bool ask_available, pin_available;
+    const struct natives *natives; /* NULL: none */
+    struct str context;            /* a finished block, or empty */
 };
 
 /* Writes the session object for the accept into out. 0, ERR_NOMEM, ERR_TOO_BIG. */

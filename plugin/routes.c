@@ -7,6 +7,7 @@
 #include "plugin/base/json.h"
 #include "plugin/base/mem.h"
 #include "plugin/net/httpd.h"
+#include "plugin/proto/url.h"
 #include "plugin/why.h"
 
 #define STATUS_BYTES 65536u
@@ -134,13 +135,48 @@ static void query_status(struct routes *r, bool open, routes_fn *fn, void *arg)
     buf_free(&b);
 }
 
-void routes_query(struct routes *r, struct str method, struct str target, routes_fn *fn, void *arg)
+void route_error(const struct route_ask *ask, int status, const char *text)
+{
+    struct buf b;
+
+    buf_init(&b, 4096);
+    jw_open(&b, '{');
+    jw_kstrc(&b, "error", text);
+    jw_close(&b, '}');
+    ask->fn(ask->arg, status, b.rc < 0 ? STR("{}") : buf_str(&b));
+    buf_free(&b);
+}
+
+bool route_parameter(const struct route_ask *ask, const char *name, char *out, size_t cap)
+{
+    struct str rest = ask->query, part;
+
+    while (rest.n > 0 && str_split(&rest, '&', &part)) {
+        size_t eq = str_find(part, '=');
+        struct buf value;
+        bool good;
+
+        if (!str_eqc(str_head(part, eq), name))
+            continue;
+        buf_init(&value, cap);
+        good = url_unescape(&value, str_skip(part, eq + 1), true) == 0 && str_copy(out, cap, buf_str(&value));
+        buf_free(&value);
+        return good;
+    }
+    return false;
+}
+
+void routes_query(struct routes *r, struct str method, struct str target, struct str body, routes_fn *fn,
+                  void *arg)
 {
     size_t q = str_find(target, '?');
     struct str path = str_head(target, q), query = str_skip(target, q + 1), id, tail = STR("");
+    const struct route_ask ask = {r->app, method, path, query, body, fn, arg};
     enum journal_query what;
     unsigned limit;
 
+    if (people_route(&ask))
+        return;
     if (!str_eq(method, STR("GET")) && !str_eq(method, STR("HEAD"))) {
         fn(arg, 405, STR("{\"error\":\"only GET is possible here\"}"));
         return;
@@ -234,6 +270,6 @@ void routes_handle(void *arg, struct httpd_exchange *x)
     } else if (str_eq(path, STR("/health")) && reads) {
         query_status(r, true, send_json, x);
     } else if (authorized(r, x)) {
-        routes_query(r, method, target_of(x), send_json, x);
+        routes_query(r, method, target_of(x), httpd_body(x), send_json, x);
     }
 }

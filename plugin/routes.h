@@ -21,8 +21,25 @@ void routes_handle(void *arg, struct httpd_exchange *x);
 void routes_drain(struct routes *r);
 
 typedef void routes_fn(void *arg, int status, struct str body);
-/* A GET of the API as an already trusted asker; path with its query. fn fires once, maybe at once. */
-void routes_query(struct routes *r, struct str method, struct str path, routes_fn *fn, void *arg);
+/* A request of the API by an already trusted asker; path with its query. fn fires once, maybe at once. */
+void routes_query(struct routes *r, struct str method, struct str path, struct str body, routes_fn *fn,
+                  void *arg);
+
+struct route_ask { /* one request, split; borrowed until its handler returns */
+    struct app *app;
+    struct str method;
+    struct str path, query;
+    struct str body;
+    routes_fn *fn;
+    void *arg;
+};
+void route_error(const struct route_ask *ask, int status, const char *text);
+/* Value of a query parameter, percent-decoded into out[cap]; false when absent or too long. */
+bool route_parameter(const struct route_ask *ask, const char *name, char *out, size_t cap);
+
+/* ---- route_people.c: /callers, /search, /missed-calls, /handoffs, /backup, /calls/{id}/handoff ---- */
+/* false: the path is none of these. */
+bool people_route(const struct route_ask *ask);
 
 /* ---- route_webhook.c ---- */
 struct webhooks;

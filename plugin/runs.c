@@ -435,7 +435,8 @@ static void on_prepared(void *arg, int code, struct str json)
     struct json *doc = NULL;
 
     if (code == OC_OK && json_parse(&doc, json, NULL) == 0 && p->rs->app->calls != NULL)
-        calls_session_key(p->rs->app->calls, str_of(p->call), json_get_str(doc, "session_key"));
+        calls_session_key(p->rs->app->calls, str_of(p->call), json_get_str(doc, "session_key"),
+                          json_get_str(doc, "date"));
     json_free(doc);
     mem_free(p);
 }

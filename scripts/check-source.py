@@ -31,7 +31,7 @@ WRAPPERS = [
     (r"cjson/.*|cJSON\.h", r"plugin/base/json[a-z_0-9]*\.c"),
     (r"yaml\.h", r"plugin/yaml\.c"),
     (r"node_api\.h|js_native_api\.h", r"abi/node/"),
-    (r"dlfcn\.h", r"abi/(host|node)/"),
+    (r"dlfcn\.h", r"(abi/(host|node)/|plugin/base/here\.c)"),
 ]
 
 EVERYWHERE = ["strcpy", "strcat", "sprintf", "vsprintf", "strtok", "strtok_r", "atoi", "atol", "atoll",

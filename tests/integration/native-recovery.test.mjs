@@ -93,7 +93,7 @@ describe('kill -9', { concurrency: 5 }, () => {
 
   test('attached, before the session spoke', async (t) => {
     const made = await rig(t);
-    const call = made.call({ faults: { sideband: { sessionCreated: 200 } } });
+    const call = made.call({ faults: { sideband: { sessionCreated: 2000 } } });
     await new Promise((resolve) => { call.once('attached', resolve); });
     await made.host.kill();
     await resume(made, call);

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+#include "plugin/chats.h"
+
+#include "memory/people.h"
+#include "plugin/app.h"
+#include "plugin/base/clock.h"
+#include "plugin/base/id.h"
+#include "plugin/base/json.h"
+#include "plugin/base/mem.h"
+#include "plugin/call/call.h"
+#include "plugin/calls.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define TEXT_MAX 8192u
+#define GROUPS_MAX 512u
+#define CODE_DIGITS 6u
+
+/* A message on its way through the database. */
+struct message {
+    struct app *app;
+    chats_fn *fn;
+    void *arg;
+    char identity[256];
+    char text[TEXT_MAX];
+    bool from_them;
+};
+
+static void message_over(struct message *m, int rc, struct str json)
+{
+    m->fn(m->arg, rc, json);
+    mem_free(m);
+}
+
+static bool is_code(struct str text)
+{
+    if (text.n != CODE_DIGITS)
+        return false;
+    for (size_t i = 0; i < text.n; i++)
+        if (text.p[i] < '0' || text.p[i] > '9')
+            return false;
+    return true;
+}
+
+/* ---- A message meets a live call ---- */
+
+static void on_person(void *arg, int rc, struct str json)
+{
+    struct message *m = arg;
+    struct json *doc = NULL;
+
+    if (rc == 0 && json_parse(&doc, json, NULL) == 0)
+        calls_tell_person(m->app->calls, json_get_str(doc, "person"), str_of(m->identity), str_of(m->text));
+    json_free(doc);
+    message_over(m, 0, STR("{}"));
+}
+
+static void look_for_call(struct message *m)
+{
+    if (!m->from_them || calls_live(m->app->calls) == 0 ||
+        people_get(m->app->store, str_of(m->identity), on_person, m) < 0)
+        message_over(m, 0, STR("{}"));
+}
+
+/* ---- A message that is a code ---- */
+
+static void on_code_typed(void *arg, int rc, const struct people_code_result *r)
+{
+    struct message *m = arg;
+
+    if (rc < 0 || !r->fits) {
+        look_for_call(m); /* six digits may mean anything: nothing is said of a code that is none */
+        return;
+    }
+    log_info(&m->app->log, "a chat and a caller's number were linked by code");
+    calls_linked(m->app->calls, r->call, str_of(m->identity));
+    message_over(m, 0, STR("{\"reply\":\"Done: this chat and your telephone number now belong together. On the phone I "
+                           "know what we wrote here.\"}"));
+}
+
+void chats_message(struct app *app, const struct json *message, chats_fn *fn, void *arg)
+{
+    struct str channel = json_get_str(message, "channel"), peer = json_get_str(message, "peer");
+    struct str text = str_trim(json_get_str(message, "text"));
+    struct people_message row = {.session_key = json_get_str(message, "session_key"), .text = text,
+                                 .at = (uint64_t)json_get_int(message, "at", (int64_t)clock_wall_ms())};
+    struct message *m;
+
+    if (channel.n == 0 || peer.n == 0 || channel.n + peer.n > 200 || text.n == 0) {
+        fn(arg, ERR_INVALID, STR("{\"error\":\"channel, peer and text are needed\"}"));
+        return;
+    }
+    m = MEM_NEW(struct message);
+    if (m == NULL) {
+        fn(arg, ERR_NOMEM, STR("{}"));
+        return;
+    }
+    m->app = app;
+    m->fn = fn;
+    m->arg = arg;
+    m->from_them = !str_eqc(json_get_str(message, "who"), "assistant");
+    (void)snprintf(m->identity, sizeof m->identity, "%.*s:%.*s", STR_ARG(channel), STR_ARG(peer));
+    text = str_head(text, str_utf8_floor(text, TEXT_MAX - 1));
+    (void)str_copy(m->text, sizeof m->text, text);
+    if (m->from_them && is_code(text) && app->config->sessions.auto_link_by_phone) {
+        /* A code is no part of a conversation: it is not kept. */
+        if (people_code_use(app->store, str_of(m->identity), text, clock_wall_ms(), on_code_typed, m) < 0)
+            message_over(m, ERR_FULL, STR("{}"));
+        return;
+    }
+    row.identity = str_of(m->identity);
+    row.from_them = m->from_them;
+    row.text = str_of(m->text);
+    (void)people_message(app->store, &row, NULL, NULL);
+    look_for_call(m);
+}
+
+/* ---- Links of the gateway's configuration ---- */
+
+struct links_wait {
+    chats_fn *fn;
+    void *arg;
+};
+
+static void on_links(void *arg, int rc)
+{
+    struct links_wait w = *(struct links_wait *)arg;
+
+    mem_free(arg);
+    w.fn(w.arg, rc, STR("{}"));
+}
+
+void chats_set_links(struct app *app, const struct json *groups, chats_fn *fn, void *arg)
+{
+    struct people_group *list = mem_zalloc(GROUPS_MAX * sizeof *list);
+    struct str *identities = mem_zalloc(GROUPS_MAX * PEOPLE_IDENTITIES_MAX * sizeof *identities);
+    struct links_wait *w = MEM_NEW(struct links_wait);
+    unsigned n = 0;
+    int rc = ERR_NOMEM;
+
+    for (const struct json *g = json_first(groups); list && identities && g != NULL && n < GROUPS_MAX;
+         g = json_next(g)) {
+        struct str *at = identities + n * PEOPLE_IDENTITIES_MAX;
+        unsigned k = 0;
+
+        for (const struct json *i = json_first(g); i != NULL && k < PEOPLE_IDENTITIES_MAX; i = json_next(i))
+            if (json_str(i).n > 0)
+                at[k++] = json_str(i);
+        if (k > 0)
+            list[n++] = (struct people_group){at, k};
+    }
+    if (list != NULL && identities != NULL && w != NULL) {
+        *w = (struct links_wait){fn, arg};
+        rc = people_set_config_links(app->store, list, n, on_links, w);
+    }
+    if (rc < 0) {
+        mem_free(w);
+        fn(arg, rc, STR("{}"));
+    }
+    mem_free(list);
+    mem_free(identities);
+}
+
+/* ---- Codes on the phone ---- */
+
+struct linking {
+    struct app *app;
+    char call[ID_BYTES], tool_call[CALL_TOOL_ID_BYTES];
+    char number[24], code[CODE_DIGITS + 1];
+    unsigned tries;
+};
+
+static void linking_over(struct linking *l, int rc, const char *text)
+{
+    calls_tool_done(l->app->calls, str_of(l->call), str_of(l->tool_call), rc, str_of(text));
+    mem_free(l);
+}
+
+static int make_code(struct linking *l);
+
+static void on_code_made(void *arg, int rc)
+{
+    struct linking *l = arg;
+    char text[240];
+
+    if (rc == ERR_DUPLICATE && l->tries++ < 5 && make_code(l) == 0)
+        return; /* somebody else's open code has the same digits */
+    if (rc < 0) {
+        linking_over(l, rc, "No code could be made. Say so honestly.");
+        return;
+    }
+    (void)snprintf(text, sizeof text, "The code is %c %c %c, %c %c %c. Say it slowly, digit by digit, and ask the "
+                   "caller to send it as a message in their chat with the assistant within %u minutes.", l->code[0],
+                   l->code[1], l->code[2], l->code[3], l->code[4], l->code[5],
+                   l->app->config->sessions.link_timeout_min);
+    linking_over(l, 0, text);
+}
+
+static void on_code_said(void *arg, int rc, const struct people_code_result *r)
+{
+    struct linking *l = arg;
+
+    if (rc < 0 || !r->fits)
+        linking_over(l, 0, "The code is wrong or too old. Say so politely.");
+    else
+        linking_over(l, 0, "Linked: this number and that chat belong together from now on. Say so.");
+}
+
+static void voice_identity(char *out, size_t cap, const struct linking *l)
+{
+    (void)snprintf(out, cap, "voice:%s", l->number);
+}
+
+static int make_code(struct linking *l)
+{
+    uint64_t minutes = l->app->config->sessions.link_timeout_min;
+    char identity[40];
+    uint32_t raw;
+    int rc = id_random(&raw, sizeof raw);
+
+    voice_identity(identity, sizeof identity, l);
+    (void)snprintf(l->code, sizeof l->code, "%06u", raw % 1000000u);
+    if (rc == 0)
+        rc = people_code_make(l->app->store, str_of(identity), str_of(l->call), str_of(l->code),
+                              clock_wall_ms() + minutes * 60000u, on_code_made, l);
+    return rc;
+}
+
+void chats_link_tool(struct app *app, struct str call, struct str tool_call, struct str number, struct str code)
+{
+    struct linking *l = MEM_NEW(struct linking);
+    char identity[40];
+    int rc;
+
+    if (l == NULL)
+        return; /* the tool's time limit answers */
+    l->app = app;
+    (void)str_copy(l->call, sizeof l->call, call);
+    (void)str_copy(l->tool_call, sizeof l->tool_call, tool_call);
+    (void)str_copy(l->number, sizeof l->number, number);
+    voice_identity(identity, sizeof identity, l);
+    rc = code.n > 0 ? people_code_use(app->store, str_of(identity), code, clock_wall_ms(), on_code_said, l)
+                    : make_code(l);
+    if (rc < 0)
+        mem_free(l); /* the tool's time limit answers */
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PLUGIN_NATIVES_H
+#define PLUGIN_NATIVES_H
+/*
+ * Tools of the model that this plugin answers itself, in milliseconds, before the slower agent: memory_search,
+ * memory_get, remember_caller. Which of them a call has follows from what its caller's level opens. Loop thread.
+ */
+#include "plugin/realtime/rt_session.h"
+#include "sessions/access.h"
+
+struct app;
+
+#define NATIVES_MAX 6u
+
+struct natives { /* the tools of one call */
+    const char *names[NATIVES_MAX];
+    unsigned n;
+};
+
+void natives_of(struct natives *out, const struct app *app, const struct access *access, struct str number);
+/* Their declarations for the session; out has room for NATIVES_MAX. Returns how many. */
+unsigned natives_declare(struct rt_session_tool *out, const struct natives *natives);
+
+struct native_ask { /* borrowed */
+    struct str call, tool_call, name, arguments;
+    struct str number, person, session_key;
+    struct access access;
+};
+/* calls_tool_done() answers, later and once. */
+void natives_run(struct app *app, const struct native_ask *ask);
+
+#endif
