@@ -13,6 +13,12 @@ const USAGE = {
   cost: { input: 0, output: 0, cacheRead: 0, cacheWrite: 0, total: 0 },
 };
 
+/*
+ * How the gateway marks what was spoken in its own realtime calls, so it is "talk" here, too: a turn that
+ * the agent is just preparing in that session lets such entries pass, where any other would break it.
+ */
+const SPOKEN = { kind: "realtime_voice", sourceChannel: "talk" };
+
 function checked(turns) {
   if (!Array.isArray(turns) || turns.length > TURNS_MAX) throw new RequestError(OC.EINVAL, "turns: a list");
   for (const turn of turns) {
@@ -31,10 +37,12 @@ function messageOf({ entry_id, who, text, at }, model) {
   const timestamp = Number.isFinite(at) && at > 0 && at <= now + FUTURE_MS ? Math.round(at) : now;
   const idempotencyKey = `voice:${entry_id}`;
   const spoken = text.trim().slice(0, TEXT_MAX);
-  if (who === "caller") return { role: "user", content: `[phone call] ${spoken}`, timestamp, idempotencyKey };
+  if (who === "caller") {
+    return { role: "user", content: `[phone call] ${spoken}`, timestamp, provenance: SPOKEN, idempotencyKey };
+  }
   return {
     role: "assistant", content: [{ type: "text", text: spoken }], api: "openai-completions", ...model,
-    stopReason: "stop", usage: USAGE, timestamp, idempotencyKey,
+    stopReason: "stop", usage: USAGE, timestamp, provenance: SPOKEN, idempotencyKey,
   };
 }
 

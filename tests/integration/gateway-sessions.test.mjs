@@ -128,6 +128,20 @@ test("a Telegram turn after the call knows what was said in it, once", async () 
   assert.deepEqual(roles, ["user", "assistant"]);
 });
 
+test("turns that come while the agent prepares an answer break nothing", async () => {
+  const text = `Slowly, please ${++calls}`;
+  model.rules.unshift({ match: (said) => said.includes(text), reply: `An answer to ${text}.`, delayMs: 1500 });
+  await write(text);
+  const turns = turnsOf(`call_s${calls}`, "Spoken while the model thinks.", "Heard while the model thinks.");
+  assert.equal((await ask("transcript.append", { call: "c", session_key: SHARED, turns })).code, 0);
+  await telegram.waitMessage((m) => m.text === `An answer to ${text}.`, 20000);
+  const next = JSON.stringify((await write(`And now? ${calls}`)).body.messages);
+  assert.match(next, /Spoken while the model thinks/);
+  assert.match(next, /Heard while the model thinks/);
+  assert.match(next, new RegExp(`An answer to ${text}`));
+  assert.deepEqual(telegram.messages.filter((m) => /failed/.test(m.text)), []);
+});
+
 test("a session that does not exist is made for the turns, and clients are told", async () => {
   const key = "agent:main:voice:caller:+15550007777";
   const { code } = await ask("transcript.append", { call: "c", session_key: key, turns: turnsOf("c_new", "Is anybody there?") });
