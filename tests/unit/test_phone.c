@@ -156,7 +156,7 @@ static void anything_else_has_no_number(void)
         "<sip:+15551234567\r@host>",
         "<sip:+15551234567@host>\n",
         "\x01<sip:+15551234567@host>",
-        "<sip:\xef\xbc\x8b" "15551234567@host>",
+        ("<sip:\xef\xbc\x8b" "15551234567@host>"),
         "<sip:+1555123456\xd9\xa7@host>",
         "<sip:+1555123456%D9%A7@host>",
         "<tel:15551234567;phone-context=+1>",

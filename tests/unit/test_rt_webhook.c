@@ -116,8 +116,8 @@ static void a_call_without_headers_is_still_a_call(void)
         "{\"type\":\"realtime.call.incoming\",\"data\":{\"call_id\":\"rtc_1\"}}",
         "{\"type\":\"realtime.call.incoming\",\"data\":{\"call_id\":\"rtc_1\",\"sip_headers\":null}}",
         "{\"type\":\"realtime.call.incoming\",\"data\":{\"call_id\":\"rtc_1\",\"sip_headers\":\"x\"}}",
-        "{\"type\":\"realtime.call.incoming\",\"data\":{\"call_id\":\"rtc_1\",\"sip_headers\":"
-        "[{\"name\":\"Call-ID\",\"value\":\" \"}]}}",
+        ("{\"type\":\"realtime.call.incoming\",\"data\":{\"call_id\":\"rtc_1\",\"sip_headers\":"
+         "[{\"name\":\"Call-ID\",\"value\":\" \"}]}}"),
     };
 
     for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
