@@ -5,6 +5,7 @@
 #include "manifest.h"
 #include "memory/index.h"
 #include "memory/journal.h"
+#include "memory/people.h"
 #include "memory/tokens.h"
 #include "plugin/afters.h"
 #include "plugin/base/clock.h"
@@ -218,6 +219,10 @@ static void keep(void *arg)
 
         app->expire_at_ms = now + KEEP_EVERY_MS;
         (void)journal_expire(app->store, clock_wall_ms(), keep_ms, NULL, NULL);
+        if (app->config->sessions.transcript_retention_days > 0)
+            (void)people_expire_turns(app->store,
+                                      clock_wall_ms() - (uint64_t)app->config->sessions.transcript_retention_days *
+                                                            86400000u, NULL, NULL);
     }
     timer_set(app->keeper, held ? now + ADOPT_EVERY_MS : app->expire_at_ms);
 }

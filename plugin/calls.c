@@ -338,6 +338,17 @@ static uint64_t age(uint64_t now, uint64_t then)
     return then != 0 && now > then ? now - then : 0;
 }
 
+/* Never above what the row says: attestation may have lowered it, and that is not in the lists. */
+static enum caller_level base_after_restart(struct app *app, enum caller_level level, struct str from)
+{
+    struct caller_verdict v;
+
+    caller_decide(app->policy, from, &v);
+    if (level == CALLER_PROVEN)
+        level = CALLER_KNOWN;
+    return v.level < level ? v.level : level;
+}
+
 static void adopt(struct calls *cs, const struct journal_found *f)
 {
     struct call_restore_tool tools[CALL_TOOLS_PENDING];
@@ -358,13 +369,8 @@ static void adopt(struct calls *cs, const struct journal_found *f)
     }
     (void)str_copy(lc->from, sizeof lc->from, f->row.from);
     lc->begun = true;
-    {
-        struct caller_verdict v;
-
-        caller_decide(cs->app->policy, f->row.from, &v);
-        lc->base = v.level;
-    }
     lc->level = level_of(f->row.level);
+    lc->base = base_after_restart(cs->app, lc->level, f->row.from);
     live_look_up_access(lc);
     lc->session_key = f->row.session_key.n > 0 ? str_dup(f->row.session_key) : NULL;
     lc->received_wall_ms = f->row.received_at;

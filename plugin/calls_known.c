@@ -73,7 +73,8 @@ static void on_seen(void *arg, int rc, const struct people_caller *p)
         return;
     lc->person = str_dup(p->person);
     /* A link by a code or the API opens what a link opens, unless the call is past its beginning. */
-    if (lc->begun || lc->base != CALLER_KNOWN || !linked_by_us(p))
+    if (lc->begun || lc->base != CALLER_KNOWN || !lc->owner->app->config->sessions.caller_identity_linking ||
+        !linked_by_us(p))
         return;
     lc->base = lc->level = CALLER_LINKED;
     live_look_up_access(lc);

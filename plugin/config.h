@@ -60,7 +60,7 @@ struct config { /* every text is NUL-terminated, "" when not set */
     struct {
         bool persist_ended_sessions, caller_history_enabled, caller_identity_linking;
         bool auto_link_by_phone;
-        uint32_t session_cleanup_h, link_timeout_min;
+        uint32_t session_cleanup_h, link_timeout_min, transcript_retention_days;
     } sessions;
     struct {
         const char *call_summaries_file, *caller_history_file; /* relative to workspace */
@@ -75,6 +75,9 @@ struct config { /* every text is NUL-terminated, "" when not set */
         struct config_list whitelist, blacklist; /* E.164 */
         enum config_tools tools_unknown, tools_known, tools_linked, tools_proven;
         const char *pin_hash;  /* the form in plugin/base/secret.h */
+        struct config_list attestation_headers;
+        bool attestation_trusted;
+        const char *attestation_known, *attestation_linked; /* "none", "A" ... */
     } security;
     struct {
         enum log_level level;

@@ -11,18 +11,13 @@
  * one away from its default is told so, instead of waiting for an effect.
  */
 static const char *const without_effect[] = {
-    "openclaw.workspace",
     "channels.voice.openai.project_id",
     "channels.voice.twilio.",
-    "channels.voice.integration.",
     "channels.voice.call.record_calls",
-    "agent.main_session.memory.",
     "agent.heartbeat.",
-    "sessions.voice.",
-    "memory.voice.",
-    "logging.voice.include_context_injection",
-    "security.voice.cross_channel_context_filtering",
-    "security.voice.memory_access_filtering",
+    "memory.voice.caller_history_file",
+    "memory.voice.persist_transcripts",
+    "memory.voice.persist_caller_updates",
     "metrics.voice.",
 };
 

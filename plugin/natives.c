@@ -65,7 +65,8 @@ void natives_of(struct natives *out, const struct app *app, const struct access 
         out->names[out->n++] = "remember_caller";
     if (access->own_chats && c->integration.handoff_enabled && host_serves(app->host))
         out->names[out->n++] = "handoff";
-    else if (access->own_history && number.n > 0 && c->sessions.auto_link_by_phone && host_serves(app->host))
+    else if (access->own_history && number.n > 0 && c->sessions.auto_link_by_phone &&
+             c->integration.auto_link_sessions && host_serves(app->host))
         out->names[out->n++] = "link_chat";
 }
 

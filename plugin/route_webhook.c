@@ -13,7 +13,7 @@
 #include "plugin/proto/sig.h"
 #include "plugin/realtime/rt_webhook.h"
 #include "plugin/routes.h"
-#include "plugin/runs.h"
+#include "sessions/access.h"
 #include "memory/journal.h"
 
 #include <string.h>
@@ -174,6 +174,20 @@ static void describe(struct journal_call *row, const struct claim *c, struct app
     row->sip_status = in->verdict.accept ? 486 : in->verdict.sip_status;
 }
 
+/* What the trunk says of STIR/SHAKEN. A refusal by a list stays one; a level may only sink. */
+static void attest(struct app *app, const struct rt_webhook *hook, struct caller_verdict *v)
+{
+    const struct config *c = app->config;
+    enum access_attestation a = ATTEST_NONE;
+
+    for (unsigned i = 0; i < c->security.attestation_headers.n && a == ATTEST_NONE; i++)
+        a = access_attestation_read(rt_webhook_header(hook, c->security.attestation_headers.v[i], 0));
+    if (a == ATTEST_NONE && !c->security.attestation_trusted)
+        return;
+    v->level = access_attested(v->level, a, c->security.attestation_trusted, c->security.attestation_known,
+                               c->security.attestation_linked);
+}
+
 static void claim(struct webhooks *w, struct httpd_exchange *x, const struct rt_webhook *hook,
                   uint64_t received_mono_ms)
 {
@@ -205,6 +219,7 @@ static void claim(struct webhooks *w, struct httpd_exchange *x, const struct rt_
         (void)phone_from_sip(&c->in.from, rt_webhook_header(hook, "From", 0));
     c->in.from.host = STR_NONE; /* borrowed from the body, which goes with the answer */
     caller_decide(app->policy, str_of(c->in.from.number), &c->in.verdict);
+    attest(app, hook, &c->in.verdict);
     c->in.busy = calls_live(app->calls) + w->pending >= app->config->call.max_concurrent;
     describe(&row, c, app);
     rc = journal_claim(app->store, &row, c->answer_by_ms, on_claimed, c);
