@@ -641,8 +641,8 @@ void afters_plan(struct afters *as, const struct after_call *c)
     if (!c->was_live || c->turns == 0)
         return;
     plan(as, c, "summary");
-    if (c->access.own_history && cfg->integration.sync_memory && cfg->agent.share_across_channels && c->session_key.n > 0 &&
-        host_serves(as->app->host))
+    if (c->access.own_history && cfg->integration.sync_memory && cfg->agent.share_across_channels &&
+        c->session_key.n > 0 && host_serves(as->app->host))
         plan(as, c, "transcript");
 }
 
