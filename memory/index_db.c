@@ -35,9 +35,10 @@ static const char schema[] =
     "CREATE INDEX talk_person ON talk(person);"
     "CREATE TABLE call(call TEXT PRIMARY KEY, person TEXT, at INTEGER, hash INTEGER) WITHOUT ROWID;"
     "CREATE INDEX call_person ON call(person);"
-    "CREATE VIRTUAL TABLE doc_fts USING fts5(head, text, content='', prefix='2 3',"
+    "CREATE VIRTUAL TABLE doc_fts USING fts5(head, text, content='', columnsize=0, prefix='2 3',"
     " tokenize='unicode61 remove_diacritics 2');"
-    "CREATE VIRTUAL TABLE talk_fts USING fts5(head, text, person, content='', prefix='2 3',"
+    "INSERT INTO doc_fts(doc_fts, rank) VALUES('hashsize', 4194304);"
+    "CREATE VIRTUAL TABLE talk_fts USING fts5(head, text, person, content='', columnsize=0, prefix='2 3',"
     " tokenize='unicode61 remove_diacritics 2');";
 
 static const char *const queries[Q_N] = {
@@ -67,12 +68,8 @@ static const char *const queries[Q_N] = {
     [Q_CALL_GET] = "SELECT person, at, hash FROM call WHERE call=?1",
     [Q_CALL_PUT] = "INSERT OR REPLACE INTO call(call, person, at, hash) VALUES(?1, ?2, ?3, ?4)",
     [Q_CALLS_DROP] = "DELETE FROM call WHERE person=?1",
-    [Q_DOC_COUNT] = "SELECT count(*) FROM (SELECT 1 FROM doc_fts WHERE doc_fts MATCH ?1 LIMIT ?2)",
-    [Q_TALK_COUNT] = "SELECT count(*) FROM (SELECT 1 FROM talk_fts WHERE talk_fts MATCH ?1 LIMIT ?2)",
-    [Q_DOC_FIND] = "SELECT rowid, bm25(doc_fts, 0.7, 1.0) AS r FROM doc_fts WHERE doc_fts MATCH ?1"
-                   " AND rowid > ?2 ORDER BY r LIMIT ?3",
-    [Q_TALK_FIND] = "SELECT rowid, bm25(talk_fts, 0.7, 1.0, 0.0) AS r FROM talk_fts WHERE talk_fts MATCH ?1"
-                    " AND rowid > ?2 ORDER BY r LIMIT ?3",
+    [Q_DOC_ROWS] = "SELECT rowid FROM doc_fts WHERE doc_fts MATCH ?1 ORDER BY rowid DESC LIMIT ?2",
+    [Q_TALK_ROWS] = "SELECT rowid FROM talk_fts WHERE talk_fts MATCH ?1 ORDER BY rowid DESC LIMIT ?2",
     [Q_DOC_GET] = "SELECT f.path, d.line, d.lines, d.head, d.text, f.at, '', '' FROM doc d"
                   " JOIN file f ON f.id=d.file WHERE d.id=?1",
     [Q_TALK_GET] = "SELECT f.path, t.line, t.lines, t.head, t.text, t.at, t.call, t.person FROM talk t"
@@ -292,6 +289,8 @@ void index_db_close(struct index *ix)
 {
     (void)index_db_commit(ix);
     disconnect(ix);
+    mem_free(ix->tally);
+    mem_free(ix->tally_used);
     for (unsigned i = 0; i < 3; i++)
         buf_free(&ix->fold[i]);
     if (ix->lock_fd >= 0)

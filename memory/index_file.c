@@ -53,7 +53,7 @@ bool index_root_open(struct index *ix)
         ix->root_fd = -1;
     }
     if (there)
-        ix->root_fd = open(ix->workspace, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        ix->root_fd = open(ix->workspace, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return ix->root_fd >= 0;
 }
 
@@ -254,6 +254,8 @@ static void hide_sections(struct index *ix, const struct index_scope *scope, str
         for (size_t i = span.at; i < span.at + span.n; i++)
             if (s.p[i] == '\n')
                 (void)buf_putc(&kept, '\n');
+        if (s.p[span.at + span.n - 1] != '\n')
+            (void)buf_putc(&kept, ' '); /* a last line without an end is a line too */
         o = span.at + span.n;
     }
     if (s.n > o)

@@ -16,6 +16,7 @@
 
 struct sqlite3;
 struct sqlite3_stmt;
+struct index_tally;
 
 #define INDEX_FILES_MAX 20000u
 #define INDEX_FILE_BYTES ((size_t)1 << 20)
@@ -175,6 +176,11 @@ struct index {
     uint64_t tx, tx_since_ms, db_retry_ms, rebuilt_ms, query_until_ms;
     unsigned tx_files;
     struct buf fold[3];
+
+    /* index_search.c */
+    struct index_tally *tally;
+    uint32_t *tally_used, tally_turn;
+    unsigned n_tally;
 };
 
 static inline void index_list_add(struct index_list *l, struct index_op *op)
@@ -304,8 +310,8 @@ uint64_t index_hash(struct str s);
 enum { /* index_stmt() */
     Q_BEGIN, Q_COMMIT, Q_ROLLBACK, Q_FILES, Q_FILE_PUT, Q_FILE_DROP, Q_DOC_OF, Q_DOC_DROP, Q_DOC_PUT,
     Q_DOC_FTS_PUT, Q_DOC_FTS_DROP, Q_TALK_OF_FILE, Q_TALK_OF_CALL, Q_TALK_OF_PERSON, Q_TALK_DROP, Q_TALK_PUT,
-    Q_TALK_FTS_PUT, Q_TALK_FTS_DROP, Q_TALK_OWN, Q_CALL_GET, Q_CALL_PUT, Q_CALLS_DROP, Q_DOC_COUNT,
-    Q_TALK_COUNT, Q_DOC_FIND, Q_TALK_FIND, Q_DOC_GET, Q_TALK_GET, Q_DOC_MERGE, Q_TALK_MERGE, Q_DOC_TOP, Q_N
+    Q_TALK_FTS_PUT, Q_TALK_FTS_DROP, Q_TALK_OWN, Q_CALL_GET, Q_CALL_PUT, Q_CALLS_DROP, Q_DOC_ROWS,
+    Q_TALK_ROWS, Q_DOC_GET, Q_TALK_GET, Q_DOC_MERGE, Q_TALK_MERGE, Q_DOC_TOP, Q_N
 };
 
 /* ---- index_search.c ---- */

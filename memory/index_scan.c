@@ -16,7 +16,7 @@
 #define LOOK_MS 5000u   /* for a workspace that is missing, or while something cannot be watched */
 #define LINES_SAID 100u
 #define TRIES 5u
-#define TX_FILES 400u
+#define TX_FILES 1000u
 #define TX_MS 1000u
 #define WATCHED (IN_CLOSE_WRITE | IN_MODIFY | IN_ATTRIB | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | \
                  IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR | IN_DONT_FOLLOW)
@@ -389,7 +389,7 @@ static void dir_list(struct index *ix, struct str folder)
                      STR_ARG(folder));
         return;
     }
-    /* The workspace itself is held by a path-only descriptor, which cannot be listed. */
+    /* Not a copy of the workspace's descriptor: copies share their place in the list. */
     if (folder.n == 0) {
         (void)close(fd);
         fd = openat(ix->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -2,25 +2,29 @@
 #include "memory/index_int.h"
 #include "plugin/base/clock.h"
 #include "plugin/base/json.h"
+#include "plugin/base/mem.h"
 
 #include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 
 #define WORDS 16u
-#define MATCH_BYTES 2048u
-/* Rows that one question ranks at most: ranking is what takes the time. */
-#define RANKED 3000
-#define CANDIDATES 120
+#define MATCH_BYTES 512u
+#define QUERY_BYTES 512u
+/* Newest rows of a word that are looked at: words of more rows tell little. */
+#define ROWS 3000
+#define FEW 200 /* a word of fewer rows is looked for as the beginning of words too */
+#define CANDIDATES 120u
 #define TEXT_BYTES 400u
 #define QUERY_MS 1000u
 #define HITS 20u
+#define BLOCK_BYTES 700.0 /* of a usual block */
 
 struct word {
-    struct str text;
-    bool prefix, pair; /* begins words; two ideographs side by side */
-    int rows;          /* that hold it, at most RANKED + 1 */
-    int all_rows;      /* the same, in both tables */
+    struct str text;   /* in small ASCII letters, in q->folded */
+    bool prefix, pair; /* looked for as the beginning of words; two ideographs side by side */
+    unsigned rows;     /* that hold it in either table, as far as they were looked at */
+    double weight;
 };
 
 struct hit {
@@ -34,11 +38,23 @@ struct search {
     const struct index_scope *scope;
     struct word words[WORDS];
     unsigned n_words;
+    char folded[QUERY_BYTES];
     char match[MATCH_BYTES];
+    int64_t rows[ROWS];
+    unsigned n_rows;
     struct hit hits[2 * CANDIDATES];
     unsigned n_hits;
     uint64_t now_ms;
+    int64_t total; /* rows of all, about */
 };
+
+/* The sum of the weights of the words found in a row, while one question lasts. */
+struct index_tally {
+    int64_t id;
+    uint32_t turn;
+    float sum;
+};
+#define SLOTS 131072u /* more than twice WORDS * ROWS */
 
 /* ---- Whose call. ---- */
 
@@ -78,15 +94,12 @@ static bool word_byte(char c)
 
 static void add_word(struct search *q, struct str text, bool pair)
 {
-    struct word *w;
-
     for (unsigned i = 0; i < q->n_words; i++)
-        if (str_ieq(q->words[i].text, text))
+        if (str_eq(q->words[i].text, text))
             return;
     if (q->n_words == WORDS || text.n > 64)
         return;
-    w = &q->words[q->n_words++];
-    *w = (struct word){.text = text, .pair = pair, .prefix = !pair && text.n >= 4};
+    q->words[q->n_words++] = (struct word){.text = text, .pair = pair, .prefix = !pair && text.n >= 4};
 }
 
 /* Runs of ideographs have no blanks: each two neighbours are looked for. Returns the run's length. */
@@ -125,106 +138,32 @@ static void find_words(struct search *q, struct str s, size_t min)
 
 /* ---- The search engine's language: words in quotes, nothing else of the caller's. ---- */
 
-static size_t put_word(char *out, const struct word *w, bool short_prefix)
-{
-    size_t n = 0, first = w->pair ? index_cjk(w->text) : 0;
-
-    out[n++] = '"';
-    for (size_t i = 0; i < w->text.n; i++) {
-        if (w->pair && i == first)
-            out[n++] = ' ';
-        out[n++] = w->text.p[i];
-    }
-    out[n++] = '"';
-    if (w->prefix || (short_prefix && !w->pair && w->text.n >= 2))
-        out[n++] = '*';
-    return n;
-}
-
-/*
- * words whose rows are at most `most` (0: all), joined. talk: of the person who asks, if that is not
- * the owner. false: none fits.
- */
-static bool make_match(struct search *q, bool talk, const char *join, int most, bool short_prefix)
+static void make_match(struct search *q, bool talk, const struct word *w, bool prefix)
 {
     bool mine = talk && !q->scope->all_calls;
-    size_t n = 0, joint = strlen(join);
-    unsigned put = 0;
+    size_t n = 0, first = w->pair ? index_cjk(w->text) : w->text.n;
+    struct str a = str_head(w->text, first), b = str_skip(w->text, first);
 
     if (mine)
         n = (size_t)snprintf(q->match, sizeof q->match, "person:\"%.*s\" AND ", STR_ARG(q->scope->person));
-    n += (size_t)snprintf(q->match + n, sizeof q->match - n, talk ? "{head text}:(" : "(");
-    for (unsigned i = 0; i < q->n_words; i++) {
-        const struct word *w = &q->words[i];
-
-        if ((most > 0 && w->rows > most) || n + w->text.n + joint + 16 > sizeof q->match)
-            continue;
-        if (put++ > 0) {
-            memcpy(q->match + n, join, joint);
-            n += joint;
-        }
-        n += put_word(q->match + n, w, short_prefix);
-    }
-    q->match[n++] = ')';
-    q->match[n] = '\0';
-    return put > 0;
+    (void)snprintf(q->match + n, sizeof q->match - n, "%s\"%.*s%s%.*s\"%s", talk ? "{head text}:" : "", STR_ARG(a),
+                   b.n > 0 ? " " : "", STR_ARG(b), prefix ? "*" : "");
 }
 
-static int count_rows(struct search *q, bool talk, int *rows)
+/* The newest rows that match, into q->rows. */
+static int find_rows(struct search *q, bool talk)
 {
-    sqlite3_stmt *st = index_stmt(q->ix, talk ? Q_TALK_COUNT : Q_DOC_COUNT);
-    int rc;
-
-    *rows = 0;
-    if (st == NULL)
-        return SQLITE_ERROR;
-    (void)sqlite3_bind_text(st, 1, q->match, -1, SQLITE_STATIC);
-    (void)sqlite3_bind_int(st, 2, RANKED + 1);
-    rc = sqlite3_step(st);
-    if (rc == SQLITE_ROW)
-        *rows = sqlite3_column_int(st, 0);
-    (void)sqlite3_reset(st);
-    return rc == SQLITE_ROW ? SQLITE_OK : rc;
-}
-
-static int count_words(struct search *q, bool talk)
-{
-    unsigned n = q->n_words;
-    struct word all[WORDS];
-    int rc = SQLITE_OK;
-
-    memcpy(all, q->words, sizeof all);
-    q->n_words = 1;
-    for (unsigned i = 0; i < n && rc == SQLITE_OK; i++) {
-        q->words[0] = all[i];
-        (void)make_match(q, talk, " OR ", 0, false);
-        rc = count_rows(q, talk, &all[i].rows);
-        all[i].all_rows += all[i].rows;
-    }
-    memcpy(q->words, all, sizeof all);
-    q->n_words = n;
-    return rc;
-}
-
-static int find(struct search *q, bool talk, int64_t above)
-{
-    sqlite3_stmt *st = index_stmt(q->ix, talk ? Q_TALK_FIND : Q_DOC_FIND);
-    unsigned begin = q->n_hits, end = begin + CANDIDATES;
+    sqlite3_stmt *st = index_stmt(q->ix, talk ? Q_TALK_ROWS : Q_DOC_ROWS);
     int rc = SQLITE_ERROR;
-    double best;
 
+    q->n_rows = 0;
     if (st == NULL)
         return rc;
     (void)sqlite3_bind_text(st, 1, q->match, -1, SQLITE_STATIC);
-    (void)sqlite3_bind_int64(st, 2, above);
-    (void)sqlite3_bind_int(st, 3, CANDIDATES);
-    while (q->n_hits < end && (rc = sqlite3_step(st)) == SQLITE_ROW)
-        q->hits[q->n_hits++] = (struct hit){sqlite3_column_int64(st, 0), talk, -sqlite3_column_double(st, 1)};
+    (void)sqlite3_bind_int(st, 2, ROWS);
+    while (q->n_rows < ROWS && (rc = sqlite3_step(st)) == SQLITE_ROW)
+        q->rows[q->n_rows++] = sqlite3_column_int64(st, 0);
     (void)sqlite3_reset(st);
-    /* What bm25 gives for a table of three rows is not to be compared with what it gives for thousands. */
-    best = q->n_hits > begin ? q->hits[begin].score : 0.0;
-    for (unsigned i = begin; i < q->n_hits; i++)
-        q->hits[i].score = best > 0.0 ? q->hits[i].score / best : 1.0;
     return rc == SQLITE_ROW || rc == SQLITE_DONE ? SQLITE_OK : rc;
 }
 
@@ -240,72 +179,145 @@ static int64_t top_row(struct search *q)
     return top;
 }
 
-/* The largest number of rows a word may have, so that all words with at most as many have RANKED together. */
-static int threshold(const struct search *q)
+/* log2 of how rare the word is, in whole steps. */
+static double rarity(int64_t total, unsigned rows)
 {
-    int best = 0, sum;
+    double w = 1.0;
 
-    for (unsigned i = 0; i < q->n_words; i++) {
-        int most = q->words[i].rows;
-
-        sum = 0;
-        for (unsigned k = 0; k < q->n_words; k++)
-            if (q->words[k].rows <= most)
-                sum += q->words[k].rows;
-        if (sum <= RANKED && most > best)
-            best = most;
-    }
-    return best;
+    for (int64_t n = rows > 0 ? rows : 1; n < total; n *= 2)
+        w += 1.0;
+    return w;
 }
 
-/*
- * Words that stand in thousands of blocks tell little and cost much: the rarer ones decide. If all are
- * common, blocks that hold all of them; if these are none or too many, the newest rows alone.
- */
+/* ---- Candidates: the rows with the rarest words, and with most of them. ---- */
+
+static void tally_add(struct search *q, double weight)
+{
+    struct index *ix = q->ix;
+    struct index_tally *t;
+    uint64_t h;
+
+    for (unsigned i = 0; i < q->n_rows; i++) {
+        h = (uint64_t)q->rows[i] * 0x9e3779b97f4a7c15u >> 47;
+        for (t = &ix->tally[h]; t->turn == ix->tally_turn && t->id != q->rows[i]; t = &ix->tally[h])
+            h = (h + 1) % SLOTS;
+        if (t->turn != ix->tally_turn) {
+            *t = (struct index_tally){q->rows[i], ix->tally_turn, 0.0f};
+            ix->tally_used[ix->n_tally++] = (uint32_t)h;
+        }
+        t->sum += (float)weight;
+    }
+}
+
+static bool better(const struct hit *a, const struct hit *b)
+{
+    return a->score > b->score || (a->score == b->score && a->id > b->id);
+}
+
+/* hits[0..*n) stay ordered, at most max of them. */
+static void insert(struct hit *hits, unsigned *n, unsigned max, struct hit h)
+{
+    unsigned k;
+
+    if (*n == max && !better(&h, &hits[max - 1]))
+        return;
+    for (k = *n < max ? (*n)++ : max - 1; k > 0 && better(&h, &hits[k - 1]); k--)
+        hits[k] = hits[k - 1];
+    hits[k] = h;
+}
+
+static int find_word(struct search *q, bool talk, struct word *w)
+{
+    int rc;
+
+    make_match(q, talk, w, false);
+    rc = find_rows(q, talk);
+    if (rc != SQLITE_OK || !w->prefix || q->n_rows >= FEW)
+        return rc;
+    make_match(q, talk, w, true);
+    return find_rows(q, talk);
+}
+
 static int find_in(struct search *q, bool talk)
 {
-    int rc = count_words(q, talk), most, rows;
-    int64_t top;
+    struct index *ix = q->ix;
+    unsigned n = 0;
+    int rc;
 
-    if (rc != SQLITE_OK)
-        return rc;
-    most = threshold(q);
-    if (most > 0 && make_match(q, talk, " OR ", most, false))
-        return find(q, talk, 0);
-    if (!make_match(q, talk, " AND ", 0, false))
-        return SQLITE_OK;
-    rc = count_rows(q, talk, &rows);
-    if (rc != SQLITE_OK)
-        return rc;
-    if (rows > 0 && rows <= RANKED)
-        return find(q, talk, 0);
-    if (!make_match(q, talk, " OR ", 0, rows == 0))
-        return SQLITE_OK;
-    top = talk ? 0 : top_row(q);
-    return find(q, talk, top > RANKED ? top - RANKED : 0);
+    ix->n_tally = 0;
+    if (++ix->tally_turn == 0) {
+        memset(ix->tally, 0, SLOTS * sizeof *ix->tally);
+        ix->tally_turn = 1;
+    }
+    for (unsigned i = 0; i < q->n_words; i++) {
+        rc = find_word(q, talk, &q->words[i]);
+        if (rc != SQLITE_OK)
+            return rc;
+        q->words[i].rows += q->n_rows;
+        tally_add(q, rarity(q->total, q->n_rows));
+    }
+    for (unsigned i = 0; i < ix->n_tally; i++) {
+        const struct index_tally *t = &ix->tally[ix->tally_used[i]];
+
+        insert(q->hits + q->n_hits, &n, CANDIDATES, (struct hit){t->id, talk, t->sum});
+    }
+    q->n_hits += n;
+    return SQLITE_OK;
+}
+
+/* "Jo" may be the beginning of a name: tried where nothing at all was found. */
+static int find_all(struct search *q, bool docs, bool talks)
+{
+    int rc = SQLITE_OK;
+
+    for (unsigned turn = 0; turn < 2 && rc == SQLITE_OK && q->n_hits == 0; turn++) {
+        for (unsigned i = 0; turn > 0 && i < q->n_words; i++)
+            q->words[i].prefix = !q->words[i].pair && q->words[i].text.n >= 2;
+        if (docs)
+            rc = find_in(q, false);
+        if (rc == SQLITE_OK && talks)
+            rc = find_in(q, true);
+    }
+    for (unsigned i = 0; i < q->n_words; i++)
+        q->words[i].weight = rarity(q->total, q->words[i].rows);
+    return rc;
 }
 
 /* ---- Hits. ---- */
 
-static size_t find_fold(struct str s, struct str needle)
+static void fold(char *out, struct str s)
 {
-    for (size_t i = 0; i + needle.n <= s.n; i++)
-        if (str_istarts(str_skip(s, i), needle))
-            return i;
-    return s.n;
+    for (size_t i = 0; i < s.n; i++)
+        out[i] = (char)(s.p[i] >= 'A' && s.p[i] <= 'Z' ? s.p[i] + 32 : s.p[i]);
 }
 
-/* At most TEXT_BYTES around the first place where a word stands. */
+/* s in small letters, in the index' own room; valid until the next call. */
+static struct str folded(const struct search *q, struct str s)
+{
+    struct buf *b = &q->ix->fold[2];
+
+    buf_clear(b);
+    if (buf_reserve(b, s.n + 1) < 0)
+        return STR_NONE;
+    fold(b->p, s);
+    return str_make(b->p, s.n);
+}
+
+/* At most TEXT_BYTES around the first place where the rarest word stands. */
 static struct str excerpt(const struct search *q, struct str text)
 {
     size_t hit = text.n, at, begin;
+    struct str low = folded(q, text);
+    double best = 0.0;
 
     if (text.n <= TEXT_BYTES)
         return text;
     for (unsigned i = 0; i < q->n_words; i++) {
-        at = find_fold(text, q->words[i].text);
-        if (at < hit)
+        at = str_find_str(low, q->words[i].text);
+        if (at < low.n && q->words[i].weight > best) {
             hit = at;
+            best = q->words[i].weight;
+        }
     }
     if (hit == text.n || hit < TEXT_BYTES / 3)
         begin = 0;
@@ -367,26 +379,33 @@ static double weigh(const struct search *q, double score, int64_t at)
     return score * (1.0 + 0.5 * 30.0 / (30.0 + days));
 }
 
-/* The words that stand in the text, rare ones more than common ones. */
-static double worth(const struct search *q, struct str text)
+/*
+ * BM25 (k1 1.2, b 0.75) over the block itself. The engine's own is not used: it counts every row of every
+ * word, and takes 40 ms for one that stands in half of 60,000 blocks.
+ */
+static double bm25(const struct search *q, struct str text)
 {
-    double sum = 0.0, weight;
+    struct str low = folded(q, text), rest;
+    double sum = 0.0, tf, room = 1.2 * (0.25 + 0.75 * (double)text.n / BLOCK_BYTES);
+    size_t at;
 
     for (unsigned i = 0; i < q->n_words; i++) {
-        weight = 14.0;
-        for (int rows = q->words[i].all_rows; rows > 1; rows /= 2)
-            weight -= 1.0;
-        if (find_fold(text, q->words[i].text) < text.n)
-            sum += weight;
+        const struct str w = q->words[i].text;
+
+        tf = 0.0;
+        for (rest = low; tf < 5.0 && (at = str_find_str(rest, w)) < rest.n; rest = str_skip(rest, at + w.n))
+            tf += 1.0;
+        sum += q->words[i].weight * tf * 2.2 / (tf + room);
     }
-    /* Found by letters that are the same to the search engine alone: "é" by "e". */
-    return sum > 0.0 ? sum : 1.0;
+    /* Found by letters that are the same to the search engine alone ("é" by "e"), or in the headings. */
+    return sum;
 }
 
 static void rank(struct search *q)
 {
+    struct hit best[HITS];
     sqlite3_stmt *st;
-    unsigned n = 0, k;
+    unsigned n = 0;
 
     for (unsigned i = 0; i < q->n_hits; i++) {
         struct hit h = q->hits[i];
@@ -394,12 +413,11 @@ static void rank(struct search *q)
         st = open_hit(q, &h);
         if (st == NULL)
             continue;
-        h.score = weigh(q, worth(q, column(st, 4)) * (0.5 + 0.5 * h.score), sqlite3_column_int64(st, 5));
+        h.score = weigh(q, bm25(q, column(st, 4)) + 0.25 * h.score, sqlite3_column_int64(st, 5));
         (void)sqlite3_reset(st);
-        for (k = n++; k > 0 && q->hits[k - 1].score < h.score; k--)
-            q->hits[k] = q->hits[k - 1];
-        q->hits[k] = h;
+        insert(best, &n, HITS, h);
     }
+    memcpy(q->hits, best, n * sizeof *best);
     q->n_hits = n;
 }
 
@@ -428,18 +446,24 @@ static void write_hit(const struct search *q, struct buf *out, const struct hit 
 int index_run_search(struct index *ix, struct index_op *op)
 {
     struct search q = {.ix = ix, .scope = &op->scope, .now_ms = clock_wall_ms()};
-    int rc = SQLITE_OK;
+    struct str query = str_head(op->a, str_utf8_floor(op->a, sizeof q.folded));
+    int rc;
 
     if (ix->db == NULL)
         return ERR_IO;
+    if (ix->tally == NULL)
+        ix->tally = mem_zalloc(SLOTS * sizeof *ix->tally);
+    if (ix->tally_used == NULL)
+        ix->tally_used = mem_alloc(WORDS * ROWS * sizeof *ix->tally_used);
+    if (ix->tally == NULL || ix->tally_used == NULL)
+        return ERR_NOMEM;
     ix->query_until_ms = clock_mono_ms() + QUERY_MS;
-    find_words(&q, op->a, 2);
+    fold(q.folded, query);
+    find_words(&q, str_make(q.folded, query.n), 2);
     if (q.n_words == 0)
-        find_words(&q, op->a, 1);
-    if (q.n_words > 0 && op->scope.files)
-        rc = find_in(&q, false);
-    if (rc == SQLITE_OK && q.n_words > 0 && (op->scope.all_calls || op->scope.person.n > 0))
-        rc = find_in(&q, true);
+        find_words(&q, str_make(q.folded, query.n), 1);
+    q.total = top_row(&q);
+    rc = find_all(&q, op->scope.files, op->scope.all_calls || op->scope.person.n > 0);
     if (rc == SQLITE_OK)
         rank(&q);
     jw_open(&op->out, '{');
