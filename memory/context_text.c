@@ -43,9 +43,9 @@ static uint32_t tame(uint32_t c)
         return ' ';
     if (c == UINT32_MAX)
         return 0xfffd;
-    if (c == 0x27e6 || c == 0x301a)
+    if (c == 0x3010 || c == 0x3016 || c == 0x301a || c == 0x27e6)
         return '[';
-    if (c == 0x27e7 || c == 0x301b)
+    if (c == 0x3011 || c == 0x3017 || c == 0x301b || c == 0x27e7)
         return ']';
     return is_left_out(c) ? 0 : c;
 }
