@@ -33,14 +33,20 @@ static void message_over(struct message *m, int rc, struct str json)
     mem_free(m);
 }
 
-static bool is_code(struct str text)
+/* Six digits and nothing else, as people write them: "123456", "123 456", "123-456". */
+static bool is_code(struct str text, char code[CODE_DIGITS + 1])
 {
-    if (text.n != CODE_DIGITS)
-        return false;
-    for (size_t i = 0; i < text.n; i++)
-        if (text.p[i] < '0' || text.p[i] > '9')
+    unsigned n = 0;
+
+    for (size_t i = 0; i < text.n; i++) {
+        if (text.p[i] == ' ' || text.p[i] == '-')
+            continue;
+        if (text.p[i] < '0' || text.p[i] > '9' || n == CODE_DIGITS)
             return false;
-    return true;
+        code[n++] = text.p[i];
+    }
+    code[n] = '\0';
+    return n == CODE_DIGITS;
 }
 
 /* ---- A message meets a live call ---- */
@@ -85,6 +91,7 @@ void chats_message(struct app *app, const struct json *message, chats_fn *fn, vo
     struct str text = str_trim(json_get_str(message, "text"));
     struct people_message row = {.session_key = json_get_str(message, "session_key"), .text = text,
                                  .at = (uint64_t)json_get_int(message, "at", (int64_t)clock_wall_ms())};
+    char code[CODE_DIGITS + 1];
     struct message *m;
 
     if (channel.n == 0 || peer.n == 0 || channel.n + peer.n > 200 || text.n == 0) {
@@ -103,9 +110,9 @@ void chats_message(struct app *app, const struct json *message, chats_fn *fn, vo
     (void)snprintf(m->identity, sizeof m->identity, "%.*s:%.*s", STR_ARG(channel), STR_ARG(peer));
     text = str_head(text, str_utf8_floor(text, TEXT_MAX - 1));
     (void)str_copy(m->text, sizeof m->text, text);
-    if (m->from_them && is_code(text) && app->config->sessions.auto_link_by_phone) {
+    if (m->from_them && is_code(text, code) && app->config->sessions.auto_link_by_phone) {
         /* A code is no part of a conversation: it is not kept. */
-        if (people_code_use(app->store, str_of(m->identity), text, clock_wall_ms(), on_code_typed, m) < 0)
+        if (people_code_use(app->store, str_of(m->identity), str_of(code), clock_wall_ms(), on_code_typed, m) < 0)
             message_over(m, ERR_FULL, STR("{}"));
         return;
     }
