@@ -88,10 +88,16 @@ int index_parent_open(struct index *ix, struct str path, bool make, const char *
 
 /* ---- Reading. ---- */
 
+/* Anybody may set a file's time to the end of days: it may wrap, it is only compared. */
+static int64_t time_ns(struct timespec t)
+{
+    return (int64_t)((uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec);
+}
+
 void index_sig_of(struct index_sig *out, const struct stat *st)
 {
-    out->mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
-    out->ctime_ns = (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec;
+    out->mtime_ns = time_ns(st->st_mtim);
+    out->ctime_ns = time_ns(st->st_ctim);
     out->size = st->st_size;
     out->inode = st->st_ino;
 }
@@ -135,6 +141,7 @@ static int stat_at(struct index *ix, struct str path, int *dir, const char **nam
     int rc = index_parent_open(ix, path, false, name, dir);
 
     *why = INDEX_OK;
+    memset(st, 0, sizeof *st);
     if (rc == 0 && fstatat(*dir, *name, st, AT_SYMLINK_NOFOLLOW) != 0) {
         rc = -errno;
         (void)close(*dir);
@@ -143,7 +150,6 @@ static int stat_at(struct index *ix, struct str path, int *dir, const char **nam
     if (rc == -ENOENT)
         return ERR_NOT_FOUND;
     if (rc < 0) {
-        memset(st, 0, sizeof *st);
         *why = why_not_opened(-rc);
         return 0;
     }

@@ -246,7 +246,7 @@ static void survives_kills(void)
         child = fork();
         if (child == 0)
             storm_child(&k, rounds / 10);
-        (void)usleep((useconds_t)(1000 + rand() % 25000));
+        (void)usleep((useconds_t)(1000 + rand() % 15000));
         T_EQ(kill(child, SIGKILL), 0);
         T_EQ(waitpid(child, &status, 0), child);
         for (int f = 0; f < 2; f++) {
