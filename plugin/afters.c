@@ -298,6 +298,9 @@ static void on_transcript_for_summary(void *arg, int rc, struct str json)
     for (const struct json *t = json_first(json_get(doc, "turns")); t != NULL; t = json_next(t))
         (void)buf_printf(&text, "%s: %.*s\n", str_eqc(json_get_str(t, "who"), "caller") ? "Caller" : "Assistant",
                          STR_ARG(json_get_str(t, "text")));
+    if (w->owner->app->index != NULL) /* what was said can be searched from now on */
+        (void)index_put_call(w->owner->app->index, str_of(w->call), json_get_str(w->doc, "person"),
+                             (uint64_t)json_get_int(w->doc, "at", 0), buf_str(&text));
     buf_init(&ask, TEXT_BYTES);
     jw_open(&ask, '{');
     jw_kstrc(&ask, "call", w->call);
@@ -624,6 +627,7 @@ static void plan(struct afters *as, const struct after_call *c, const char *kind
     jw_open(&b, '{');
     jw_kstr(&b, "session_key", c->session_key);
     jw_kstr(&b, "date", c->date);
+    jw_kstr(&b, "person", c->person);
     jw_kint(&b, "at", (int64_t)c->received_wall_ms);
     jw_kint(&b, "duration_ms", (int64_t)c->duration_ms);
     jw_kbool(&b, "words", c->access.words_to_memory);

@@ -21,7 +21,7 @@ void afters_close(struct afters *as);
 void afters_resume(struct afters *as);
 
 struct after_call { /* borrowed */
-    struct str call, number, session_key;
+    struct str call, number, person, session_key;
     struct str date; /* YYYY-MM-DD of its start where the user lives; empty: this machine's zone */
     struct access access;
     enum caller_level level;
