@@ -24,6 +24,7 @@ static void on_briefed(void *arg, struct str block)
     struct live *lc = arg;
 
     lc->briefing = NULL;
+    mem_free(lc->context);
     lc->context = block.n > 0 ? str_dup(block) : NULL;
     if (!lc->begun)
         live_begin(lc);

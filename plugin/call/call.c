@@ -624,14 +624,14 @@ static void on_saved(struct call *c, uint32_t ticket, struct call_now now)
         c->floor.greet_at = now.mono_ms;
 }
 
-static void tell(struct call *c, struct str id, struct str text, struct call_effects *fx)
+static void tell(struct call *c, struct str id, struct str part, struct str text, struct call_effects *fx)
 {
     struct call_fx *f;
 
     if (!c->sideband_open || text.n == 0)
         return;
     f = fx_send(fx, CALL_SEND_NEWS);
-    id_derive(&f->u.send.item_id, "told_", id, STR(""));
+    id_derive(&f->u.send.item_id, "told_", id, part);
     f->u.send.text = text;
 }
 
@@ -640,7 +640,7 @@ static void on_context(struct call *c, const struct call_event *ev, struct call_
                        struct call_effects *fx)
 {
     c->set.context_late = false;
-    tell(c, STR("context"), ev->u.text, fx);
+    tell(c, STR("context"), ev->u.text, ev->u.text, fx); /* a later one, when a level rose, is another item */
     if (c->greet_saved && c->floor.greet_at != 0)
         c->floor.greet_at = now.mono_ms;
 }
@@ -649,7 +649,7 @@ static void on_tell(struct call *c, const struct call_event *ev, struct call_eff
 {
     if (c->state != CALL_LIVE || !c->sideband_open)
         return;
-    tell(c, ev->u.tell.id, ev->u.tell.text, fx);
+    tell(c, ev->u.tell.id, STR(""), ev->u.tell.text, fx);
     if (ev->u.tell.speak)
         floor_want(c, WANT_NEWS);
 }

@@ -8,6 +8,7 @@
 #include "plugin/call/call_int.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define CONFIRM_MS 30000u /* a message that is not echoed counts as taken */
 
@@ -153,6 +154,8 @@ static const char *why_not_again(const struct call *c, const struct tool *t)
 {
     if (t->kind == TOOL_ASK)
         return c->set.tools == CALL_TOOLS_NONE ? tool_not_allowed_words : NULL;
+    if (t->kind == TOOL_NATIVE) /* reading may come twice; what sends or keeps something may not */
+        return strncmp(t->name, "memory_", 7) == 0 ? NULL : interrupted;
     return t->kind == TOOL_PIN ? NULL : tool_unknown_words;
 }
 

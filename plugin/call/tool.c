@@ -310,6 +310,7 @@ static void tool_begin(struct call *c, struct tool *t, struct call_now now, stru
             tool_start(c, t, false, now, fx);
         }
         break;
+    case TOOL_NATIVE: tool_start(c, t, false, now, fx); break;
     case TOOL_END:
         fx_notify_tool(fx, t, "done", STR(""), 0);
         tool_ready(c, t, str_of(ending), now, fx);

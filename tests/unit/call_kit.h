@@ -111,7 +111,7 @@ static inline void kit_on_tool(struct kit *k, const struct call_fx *f)
         k->cancels++;
         return;
     }
-    if (t->kind != TOOL_ASK && t->kind != TOOL_PIN)
+    if (t->kind != TOOL_ASK && t->kind != TOOL_PIN && t->kind != TOOL_NATIVE)
         kit_fault(k, "TOOL_RUN for a tool that does not run");
     if (t->kind == TOOL_ASK && k->c.set.tools == CALL_TOOLS_NONE)
         kit_fault(k, "TOOL_RUN for a caller who may do nothing");

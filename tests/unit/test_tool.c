@@ -854,9 +854,70 @@ static void restored_without_memory(void)
     }
 }
 
+/* ---- Tools that the shell answers itself ---- */
+
+static const char *const natives[] = {"memory_search", "handoff"};
+
+static struct call_settings with_natives(unsigned n)
+{
+    struct call_settings set = kit_settings();
+
+    set.tools = CALL_TOOLS_NONE; /* a matter of the agent alone */
+    set.ask_available = false;
+    set.native_tools = natives;
+    set.n_native_tools = n;
+    return set;
+}
+
+static void native_tools_run(void)
+{
+    struct call_output v[2] = {kit_call("call_s", "memory_search", "{\"query\":\"dog\"}"),
+                               kit_call("call_h", "handoff", "{}")};
+
+    kit_live(&kit, with_natives(1));
+    kit_calls(&kit, "resp_1", v, 2);
+    T_EQ(kit.runs, 1);
+    T_STR_EQ(kit.run[0].call_id, "call_s");
+    T_EQ(kit.n_outputs, 1); /* what is not among the session's tools */
+    T_STR_EQ(kit.output[0].call_id, "call_h");
+    T_STR_EQ(kit.output[0].text, tool_unknown_words);
+    T_EQ(kit.asks, 1);
+    kit_run(&kit, 4);
+    kit_result(&kit, "call_s", 0, "{\"hits\":[]}");
+    T_EQ(kit.n_outputs, 2);
+    T_STR_EQ(kit.output[1].text, "{\"hits\":[]}");
+    T_EQ(kit.asks, 2);
+    kit_close(&kit);
+}
+
+/* Reading may be done again after a restart; what sends something may not. */
+static void native_tools_after_a_restart(void)
+{
+    const struct call_restore_tool tools[] = {
+        {STR("call_s"), STR("memory_search"), STR("{}"), STR("asked"), STR("")},
+        {STR("call_h"), STR("handoff"), STR("{}"), STR("asked"), STR("")}};
+    struct call_restored r = {.state = STR("live"), .age_ms = 5000, .live_age_ms = 4000, .turns = 2, .spoke = true,
+                              .tools = tools, .n_tools = 2};
+
+    kit_open(&kit, with_natives(2));
+    kit_restore(&kit, &r);
+    kit_session(&kit);
+    T_EQ(kit.n_retrieves, 2);
+    for (unsigned i = 0; i < 2; i++)
+        kit_error(&kit, "item_retrieve_invalid_item_id", kit.retrieve[i].event_id);
+    T_EQ(kit.runs, 1);
+    T_STR_EQ(kit.run[0].call_id, "call_s");
+    T_EQ(kit.n_outputs, 1);
+    T_STR_EQ(kit.output[0].call_id, "call_h");
+    T_TRUE(strcmp(kit.output[0].text, tool_unknown_words) != 0);
+    kit_close(&kit);
+}
+
 int main(void)
 {
     T_RUN(one_answer);
+    T_RUN(native_tools_run);
+    T_RUN(native_tools_after_a_restart);
     T_RUN(failed_run);
     T_RUN(several_calls_one_response);
     T_RUN(nothing_runs_for_what_did_not_complete);
