@@ -7,7 +7,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { after, before, test as nodeTest } from "node:test";
 import { gatewaySkip, pluginDir, startGateway } from "../lib/gateway.mjs";
-import { buildDir, processUse, sleep, tmpdir, waitFor } from "../lib/util.mjs";
+import { buildDir, processUse, sleep, slower, tmpdir, waitFor } from "../lib/util.mjs";
 import { startModel } from "../sim/index.mjs";
 
 const CALLER = "+15550001111";
@@ -37,8 +37,7 @@ before(async () => {
 
 after(async () => {
   if (gatewaySkip) return;
-  const how = await gateway?.stop();
-  await model?.close();
+  const how = await gateway?.stop().finally(() => model.close());
   assert.equal(how?.code, 0, JSON.stringify(how));
 });
 
@@ -56,7 +55,7 @@ function run(more, rule) {
   const words = `request ${++asked}`;
   if (rule) model.rules.unshift({ match: (said) => said.includes(`${words}.`), ...rule });
   return ask("agent.run", {
-    run: `run_${asked}`, call: "call_1", from: CALLER, level: "known", tools: "safe", timeout_ms: 20000,
+    run: `run_${asked}`, call: "call_1", from: CALLER, level: "known", tools: "safe", timeout_ms: 20000 * slower,
     request: `This is ${words}.`, ...more,
   }, more.signal);
 }

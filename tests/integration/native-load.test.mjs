@@ -3,7 +3,7 @@
 // t-limit: 400
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { processUse, waitFor } from '../lib/util.mjs';
+import { processUse, slower, waitFor } from '../lib/util.mjs';
 import { KNOWN, assertTurns, requestsOf, rig } from './native-kit.mjs';
 
 const CALLS = 500;
@@ -40,12 +40,14 @@ test(`${CALLS} calls at once, every turn stored and none lost`, async (t) => {
   await waitFor(() => over() >= CALLS, { timeoutMs: 10000, what: `${CALLS} ends (${over()})` });
   assert.equal(over(), CALLS);
   assert.ok(most > CALLS * 0.9, `${most} of them at one time`);
-  assert.ok(tookMs < 55000, `took ${tookMs} ms`);
+  assert.ok(tookMs < 55000 * slower, `took ${tookMs} ms`);
 
   for (const call of calls) {
     assert.equal(call.scriptError, null, `call ${calls.indexOf(call)}`);
     assert.equal(requestsOf(call, 'accept').length, 1);
-    assert.equal(call.attachments, 1, `sidebands of ${calls.indexOf(call)}`);
+    // So many handshakes at once may exceed the sideband's own limit where all is slower; then it tries again.
+    assert.ok(call.attachments === 1 || (slower > 1 && call.attachments === 2),
+      `${call.attachments} sidebands of ${calls.indexOf(call)}`);
     assert.equal(call.activeResponseErrors, 0);
   }
   const rows = made.rows('SELECT c.openai_call_id AS id, t.item_id, t.who, t.text, t.interrupted FROM turn t '

@@ -10,7 +10,7 @@ import path from 'node:path';
 import WebSocket from 'ws';
 import YAML from 'yaml';
 import { mergeConfig } from './host.mjs';
-import { Tail, buildDir, freePort, killTree, projectDir, tmpdir, track, waitFor }
+import { Tail, buildDir, freePort, killTree, projectDir, slower, tmpdir, track, waitFor }
   from './util.mjs';
 
 const tools = path.join(projectDir, 'build', 'tools', 'bin');
@@ -185,14 +185,14 @@ class Gateway {
       return this.exit;
     this.child.kill('SIGTERM');
     let timer;
-    const late = new Promise((resolve) => { timer = setTimeout(resolve, timeoutMs, null); });
+    const late = new Promise((resolve) => { timer = setTimeout(resolve, timeoutMs * slower, null); });
     const how = await Promise.race([this.exited, late]);
     clearTimeout(timer);
     if (how)
       return how;
     const text = this.output();
     await this.kill();
-    throw new Error(`gateway did not end within ${timeoutMs} ms of SIGTERM\n${text}`);
+    throw new Error(`gateway did not end within ${timeoutMs * slower} ms of SIGTERM\n${text}`);
   }
 
   /** Ends (by kill -9 when `hard`) and starts again with the same home and ports. */
@@ -202,17 +202,18 @@ class Gateway {
   }
 
   /**
-   * Runs `openclaw …` beside the gateway. Takes seconds.
+   * Runs `openclaw …` beside the gateway. Takes seconds. It loads nothing that a sanitizer was built into.
    * @returns {Promise<{code, stdout, stderr}>}
    */
   cli(args, { timeoutMs = 60000, input = null } = {}) {
-    const child = track(spawn(gatewayNode, [openclawCommand(), ...args], { cwd: this.home,
-      env: this.env, stdio: [input === null ? 'ignore' : 'pipe', 'pipe', 'pipe'] }));
+    const env = { ...this.env, LD_PRELOAD: process.env.LD_PRELOAD };
+    const child = track(spawn(gatewayNode, [openclawCommand(), ...args], { cwd: this.home, env,
+      stdio: [input === null ? 'ignore' : 'pipe', 'pipe', 'pipe'] }));
     if (input !== null)
       child.stdin.end(input);
     const out = new Tail(child.stdout);
     const err = new Tail(child.stderr);
-    const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
+    const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs * slower);
     return new Promise((resolve) => {
       child.once('close', (code) => {
         clearTimeout(timer);
@@ -272,7 +273,7 @@ class Gateway {
   /** Calls a gateway method over its WebSocket; resolves with the payload. */
   async rpc(method, params = {}, { timeoutMs = 30000 } = {}) {
     this.socket ??= await this.connect();
-    return this.socket.ask(method, params, timeoutMs);
+    return this.socket.ask(method, params, timeoutMs * slower);
   }
 
   /** The plugin's API token. */

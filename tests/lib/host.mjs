@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import readline from 'node:readline';
 import YAML from 'yaml';
-import { Tail, buildDir, projectDir, tmpdir, track } from './util.mjs';
+import { Tail, buildDir, projectDir, slower, tmpdir, track } from './util.mjs';
 
 /**
  * A configuration for the simulators; `changes` are merged over it.
@@ -112,7 +112,7 @@ class Host extends EventEmitter {
       const gone = () => settle(reject, this.fail(
         `host ended (${JSON.stringify(this.exit)}) before event ${name}`));
       const timer = setTimeout(() => settle(reject,
-        this.fail(`event ${name} did not come in ${timeoutMs} ms`)), timeoutMs);
+        this.fail(`event ${name} did not come in ${timeoutMs * slower} ms`)), timeoutMs * slower);
       this.on('event', look);
       this.on('exited', gone);
       if (this.exit)
@@ -169,12 +169,12 @@ class Host extends EventEmitter {
     if (!this.exit)
       this.child.kill('SIGTERM');
     let timer;
-    const late = new Promise((resolve) => { timer = setTimeout(resolve, timeoutMs, 'late'); });
+    const late = new Promise((resolve) => { timer = setTimeout(resolve, timeoutMs * slower, 'late'); });
     const how = await Promise.race([this.exited, late]);
     clearTimeout(timer);
     if (how === 'late') {
       this.child.kill('SIGKILL');
-      throw this.fail(`host did not end within ${timeoutMs} ms of SIGTERM`);
+      throw this.fail(`host did not end within ${timeoutMs * slower} ms of SIGTERM`);
     }
     if (how.code !== 0)
       throw this.fail(`host ended with ${JSON.stringify(how)}`);
@@ -229,7 +229,7 @@ export async function startHost(opts) {
  */
 export async function runHost(opts) {
   const host = launch(opts);
-  const timer = setTimeout(() => host.child.kill('SIGKILL'), opts.timeoutMs ?? 10000);
+  const timer = setTimeout(() => host.child.kill('SIGKILL'), (opts.timeoutMs ?? 10000) * slower);
   const exit = await host.exited;
   clearTimeout(timer);
   const stdout = [...host.noise, ...host.events.map((e) => JSON.stringify(e))].join('\n');

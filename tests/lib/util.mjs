@@ -12,6 +12,9 @@ export const projectDir = path.resolve(path.dirname(fileURLToPath(import.meta.ur
 /** The folder of the build under test. Environment: OCV_BUILDDIR. */
 export const buildDir = path.resolve(projectDir, process.env.OCV_BUILDDIR ?? 'build');
 
+/** How many times longer things may take in this build: a limit is times this. Environment: OCV_BUILD. */
+export const slower = { asan: 4, tsan: 8 }[process.env.OCV_BUILD] ?? 1;
+
 /** `ms` of wall time. */
 export const sleep = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 
@@ -29,10 +32,11 @@ export function freePort() {
 
 /**
  * Calls check() until it gives something true; resolves with that. An error of check() counts as
- * "not yet" and is told when time is up.
+ * "not yet" and is told when time is up: after timeoutMs, times `slower`.
  */
 export async function waitFor(check, { timeoutMs = 10000, everyMs = 20, what = 'condition' } = {}) {
-  const end = Date.now() + timeoutMs;
+  const limitMs = timeoutMs * slower;
+  const end = Date.now() + limitMs;
   let last = null;
   for (;;) {
     try {
@@ -44,7 +48,7 @@ export async function waitFor(check, { timeoutMs = 10000, everyMs = 20, what = '
       last = error;
     }
     if (Date.now() >= end) {
-      throw new Error(`${what} did not come in ${timeoutMs} ms${last ? `: ${last.message}` : ''}`);
+      throw new Error(`${what} did not come in ${limitMs} ms${last ? `: ${last.message}` : ''}`);
     }
     await sleep(everyMs);
   }
