@@ -39,7 +39,8 @@ test(`${CALLS} calls at once, every turn stored and none lost`, async (t) => {
   const over = () => made.host.events.filter((e) => e.event === 'call.ended').length;
   await waitFor(() => over() >= CALLS, { timeoutMs: 10000, what: `${CALLS} ends (${over()})` });
   assert.equal(over(), CALLS);
-  assert.ok(most > CALLS * 0.9, `${most} of them at one time`);
+  // Where all is slower, the first are over before the last are live.
+  assert.ok(most > CALLS * (slower > 1 ? 0.5 : 0.9), `${most} of them at one time`);
   assert.ok(tookMs < 55000 * slower, `took ${tookMs} ms`);
 
   for (const call of calls) {
