@@ -47,7 +47,7 @@ test(`${CALLS} calls at once, every turn stored and none lost`, async (t) => {
     assert.equal(call.scriptError, null, `call ${calls.indexOf(call)}`);
     assert.equal(requestsOf(call, 'accept').length, 1);
     // So many handshakes at once may exceed the sideband's own limit where all is slower; then it tries again.
-    assert.ok(call.attachments === 1 || (slower > 1 && call.attachments === 2),
+    assert.ok(call.attachments === 1 || (slower > 1 && call.attachments <= 4),
       `${call.attachments} sidebands of ${calls.indexOf(call)}`);
     assert.equal(call.activeResponseErrors, 0);
   }
