@@ -80,6 +80,7 @@ int index_erase_sections(struct index *ix, const struct str *calls, unsigned n, 
 struct index_stats {
     unsigned files, skipped;
     bool scanned; /* the first scan is done, or the workspace is missing */
+    bool mirrored; /* what index_pieces() gives was read for the first time; comes long before `scanned` */
     bool fresh;   /* the database was begun anew in this run: past calls must be put again */
 };
 void index_stats_read(struct index *ix, struct index_stats *out); /* any thread */

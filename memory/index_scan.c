@@ -532,12 +532,19 @@ int index_scan_timeout(struct index *ix)
     return at == UINT64_MAX ? -1 : at <= now ? 0 : (int)(at - now);
 }
 
+static void mirror_done(struct index *ix)
+{
+    pthread_mutex_lock(&ix->lock);
+    ix->stats.mirrored = true;
+    pthread_mutex_unlock(&ix->lock);
+}
+
 static void scan_done(struct index *ix)
 {
     (void)index_db_commit(ix);
     index_stats_set(ix);
     pthread_mutex_lock(&ix->lock);
-    ix->stats.scanned = true;
+    ix->stats.scanned = ix->stats.mirrored = true;
     pthread_mutex_unlock(&ix->lock);
     if (ix->blind && ix->look_ms == 0)
         ix->look_ms = clock_mono_ms() + LOOK_MS;
@@ -564,6 +571,8 @@ bool index_scan_slice(struct index *ix)
             worked = true;
             continue;
         }
+        if (f == NULL && ix->first.head == NULL && !ix->stats.mirrored)
+            mirror_done(ix);
         if (f == NULL)
             f = due_take(&ix->rest, now);
         if (f == NULL)

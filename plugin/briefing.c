@@ -8,22 +8,28 @@
 #include "plugin/base/clock.h"
 #include "plugin/base/json.h"
 #include "plugin/base/mem.h"
+#include "plugin/net/loop.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define HISTORY_CALLS 10u
 #define HISTORY_MESSAGES 40u
-#define PIECES_MAX 4096u
+#define LOOK_MS 15u      /* how often the files are asked for while they are read for the first time */
+#define FILES_MS 10000u  /* and how long, before the rest is told without them */
 #define BLOCK_BYTES (256u * 1024u)
 #define TEXT_BYTES (512u * 1024u)
 
 struct briefing {
     struct app *app;
     struct access access;
-    briefing_fn *fn; /* NULL: cancelled, freed when the last answer is in */
+    briefing_fn *fn; /* NULL: cancelled, freed when the answer that is under way is in */
     void *arg;
     char number[24];
-    unsigned waiting;
+    bool files;          /* the level opens them */
+    struct timer *timer; /* NULL, unless the files had to be waited for */
+    bool looking;        /* they still are */
+    uint64_t files_by_ms;
     struct json *history;
     struct context_piece *pieces; /* their texts are in `texts` */
     unsigned n, cap;
@@ -32,6 +38,7 @@ struct briefing {
 
 static void briefing_free(struct briefing *b)
 {
+    timer_close(b->timer);
     json_free(b->history);
     mem_free(b->pieces);
     buf_free(&b->texts);
@@ -53,7 +60,7 @@ static void add(struct briefing *b, enum context_kind kind, struct str source, s
 {
     struct context_piece *p;
 
-    if (text.n == 0 || b->n == PIECES_MAX)
+    if (text.n == 0)
         return;
     if (b->n == b->cap) {
         unsigned cap = b->cap ? b->cap * 2 : 64;
@@ -162,8 +169,9 @@ static void add_history(struct briefing *b)
         add_messages(b, json_get(b->history, "messages"));
 }
 
-/* ---- Answers ---- */
+/* ---- Answers: first the history, then the files, which are borrowed and so come last ---- */
 
+/* Once; b is gone then. */
 static void finish(struct briefing *b)
 {
     struct context_query q = {.max_tokens = b->app->config->integration.context_max_tokens,
@@ -173,26 +181,72 @@ static void finish(struct briefing *b)
     uint64_t begun = clock_mono_us();
     struct buf block;
 
-    add_history(b);
-    settle_texts(b);
     buf_init(&block, BLOCK_BYTES);
-    if (context_write(&block, b->app->tokens, &q, b->pieces, b->n, &stats) < 0)
+    if (b->fn != NULL && context_write(&block, b->app->tokens, &q, b->pieces, b->n, &stats) < 0)
         buf_clear(&block);
-    if (b->app->config->logging.include_context_injection)
+    if (b->fn != NULL && b->app->config->logging.include_context_injection)
         log_info(&b->app->log, "context: %zu tokens from %zu of %zu pieces in %llu us", stats.tokens,
                  stats.pieces_used, stats.pieces_used + stats.pieces_left,
                  (unsigned long long)(clock_mono_us() - begun));
-    b->fn(b->arg, buf_str(&block));
+    if (b->fn != NULL)
+        b->fn(b->arg, buf_str(&block));
     buf_free(&block);
+    briefing_free(b);
 }
 
-static void answered(struct briefing *b)
+static void on_pieces(void *arg, int rc, const struct context_piece *pieces, unsigned n)
 {
-    if (--b->waiting > 0)
+    struct briefing *b = arg;
+    struct context_piece *all = NULL;
+
+    if (rc == 0 && b->fn != NULL && n > 0)
+        all = mem_realloc(b->pieces, ((size_t)b->n + n) * sizeof *all);
+    if (all != NULL) {
+        b->pieces = all;
+        memcpy(b->pieces + b->n, pieces, n * sizeof *pieces);
+        b->n += n;
+    }
+    finish(b);
+}
+
+static bool ask_pieces(struct briefing *b)
+{
+    return index_pieces(b->app->index, b->app->config->memory.inject_recent_memory_days, clock_wall_ms(), on_pieces,
+                        b) == 0;
+}
+
+/* Right after a start the files are not in memory yet: half of what is known would be no context. */
+static void on_look(void *arg)
+{
+    struct briefing *b = arg;
+    struct index_stats stats;
+    uint64_t now = loop_now_ms(b->app->loop);
+
+    index_stats_read(b->app->index, &stats);
+    if (!stats.mirrored && now < b->files_by_ms) {
+        timer_set(b->timer, now + LOOK_MS);
         return;
-    if (b->fn != NULL)
+    }
+    b->looking = false;
+    if (!ask_pieces(b))
         finish(b);
-    briefing_free(b);
+}
+
+static bool files_start(struct briefing *b)
+{
+    struct index_stats stats;
+
+    if (b->app->index == NULL) /* stopping */
+        return false;
+    index_stats_read(b->app->index, &stats);
+    if (stats.mirrored)
+        return ask_pieces(b);
+    if (timer_open(&b->timer, b->app->loop, on_look, b) < 0)
+        return false;
+    b->looking = true;
+    b->files_by_ms = loop_now_ms(b->app->loop) + FILES_MS;
+    timer_set(b->timer, loop_now_ms(b->app->loop) + LOOK_MS);
+    return true;
 }
 
 static void on_history(void *arg, int rc, struct str json)
@@ -201,16 +255,10 @@ static void on_history(void *arg, int rc, struct str json)
 
     if (rc == 0 && b->fn != NULL)
         (void)json_parse(&b->history, json, NULL);
-    answered(b);
-}
-
-static void on_pieces(void *arg, int rc, const struct context_piece *pieces, unsigned n)
-{
-    struct briefing *b = arg;
-
-    for (unsigned i = 0; rc == 0 && b->fn != NULL && i < n; i++)
-        add(b, pieces[i].kind, pieces[i].source, pieces[i].text, pieces[i].at);
-    answered(b);
+    add_history(b);
+    settle_texts(b);
+    if (b->fn == NULL || !b->files || !files_start(b))
+        finish(b);
 }
 
 int briefing_start(struct briefing **out, struct app *app, const struct briefing_ask *ask, briefing_fn *fn,
@@ -232,12 +280,10 @@ int briefing_start(struct briefing **out, struct app *app, const struct briefing
     b->fn = fn;
     b->arg = arg;
     (void)str_copy(b->number, sizeof b->number, ask->number);
+    b->files = files;
     buf_init(&b->texts, TEXT_BYTES);
-    if (history && people_history(app->store, ask->number, HISTORY_CALLS, HISTORY_MESSAGES, on_history, b) == 0)
-        b->waiting++;
-    if (files && index_pieces(app->index, c->memory.inject_recent_memory_days, clock_wall_ms(), on_pieces, b) == 0)
-        b->waiting++;
-    if (b->waiting == 0) {
+    if (!(history && people_history(app->store, ask->number, HISTORY_CALLS, HISTORY_MESSAGES, on_history, b) == 0) &&
+        !(files && files_start(b))) {
         briefing_free(b);
         return ERR_NOMEM;
     }
@@ -247,6 +293,11 @@ int briefing_start(struct briefing **out, struct app *app, const struct briefing
 
 void briefing_cancel(struct briefing *b)
 {
-    if (b != NULL)
-        b->fn = NULL;
+    if (b == NULL)
+        return;
+    b->fn = NULL;
+    if (!b->looking)
+        return;
+    b->looking = false;
+    briefing_free(b);
 }
