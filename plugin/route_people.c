@@ -61,6 +61,8 @@ static void wait_over(struct wait *w, int rc, struct str json)
         route_error(&ask, 404, "no such caller; GET /callers lists them");
     else if (rc == ERR_BAD_STATE)
         route_error(&ask, 409, "a call of theirs is live; try again when it is over");
+    else if (rc == ERR_TOO_BIG)
+        route_error(&ask, 400, "a name or language has at most 200 bytes, notes at most 8192");
     else if (rc == ERR_INVALID)
         route_error(&ask, 400, "an identity is channel:peer, such as telegram:777 or voice:+15551234567");
     else
@@ -82,7 +84,7 @@ static void on_done(void *arg, int rc)
 static void queued(struct wait *w, int rc)
 {
     if (rc < 0)
-        wait_over(w, rc == ERR_INVALID ? rc : ERR_FULL, STR(""));
+        wait_over(w, rc == ERR_INVALID || rc == ERR_TOO_BIG ? rc : ERR_FULL, STR(""));
 }
 
 /* ---- Callers ---- */
@@ -257,25 +259,37 @@ struct handing { /* a handoff whose call is being looked up */
     char *channel, *to, *reason;
 };
 
+static void handing_free(struct handing *h)
+{
+    if (h == NULL)
+        return;
+    mem_free(h->channel);
+    mem_free(h->to);
+    mem_free(h->reason);
+    mem_free(h);
+}
+
 static void on_call(void *arg, int rc, struct str json)
 {
-    struct handing h = *(struct handing *)arg;
+    struct handing *h = arg;
     struct json *doc = NULL;
 
-    mem_free(arg);
-    if (rc < 0 || json_parse(&doc, json, NULL) < 0) {
-        wait_over(h.w, rc < 0 ? rc : ERR_NOMEM, STR(""));
+    if (rc == ERR_NOT_FOUND) {
+        struct route_ask ask = {.fn = h->w->fn, .arg = h->w->arg};
+
+        route_error(&ask, 404, "no such call; GET /calls lists the calls");
+        wait_free(h->w);
+    } else if (rc < 0 || json_parse(&doc, json, NULL) < 0) {
+        wait_over(h->w, rc < 0 ? rc : ERR_NOMEM, STR(""));
     } else {
         struct handoff_ask ask = {.call = json_get_str(doc, "call"), .number = json_get_str(doc, "from"),
-                                  .session_key = json_get_str(doc, "session_key"), .channel = str_of(h.channel),
-                                  .to = str_of(h.to), .reason = str_of(h.reason)};
+                                  .session_key = json_get_str(doc, "session_key"), .channel = str_of(h->channel),
+                                  .to = str_of(h->to), .reason = str_of(h->reason)};
 
-        afters_handoff(h.w->app, &ask, on_handed, h.w);
+        afters_handoff(h->w->app, &ask, on_handed, h->w);
     }
     json_free(doc);
-    mem_free(h.channel);
-    mem_free(h.to);
-    mem_free(h.reason);
+    handing_free(h);
 }
 
 static void hand_over(const struct route_ask *ask, struct str call)
@@ -295,7 +309,7 @@ static void hand_over(const struct route_ask *ask, struct str call)
                                   str_dup(str_head(json_get_str(doc, "reason"), 400))};
         }
         if (h == NULL || journal_query(ask->app->store, JOURNAL_Q_CALL, call, 1, on_call, h) < 0) {
-            mem_free(h);
+            handing_free(h);
             wait_over(w, ERR_FULL, STR(""));
         }
     }
