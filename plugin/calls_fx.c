@@ -326,7 +326,8 @@ static void plan_after(struct live *lc)
     struct app *app = lc->owner->app;
     struct after_call after = {
         .call = str_of(lc->id), .number = str_of(lc->from), .person = str_of(lc->person),
-        .session_key = str_of(lc->session_key), .date = str_of(lc->date), .access = lc->access, .level = lc->level, .reason = c->reason,
+        .session_key = str_of(lc->session_key), .date = str_of(lc->date), .access = lc->access,
+        .level = lc->level, .reason = c->reason,
         .was_live = c->was_live, .turns = c->turns, .received_wall_ms = lc->received_wall_ms,
         .duration_ms = c->live_since_ms > 0 ? loop_now_ms(app->loop) - c->live_since_ms : 0};
 

@@ -40,10 +40,10 @@ const line = (...cells) => console.log(cells.filter((x) => x !== undefined && x 
 
 function printCallers({ callers = [] }) {
   if (!callers.length) console.log("Nobody has called yet.");
-  for (const c of callers) line(c.id, c.number || "withheld", c.name, `${c.calls ?? 0} calls`, time(c.last_seen));
+  for (const c of callers) line(c.number, c.person, c.name, `${c.call_count ?? 0} calls`, time(c.last_seen));
 }
 
-function printMissed({ missed_calls: missed = [] }) {
+function printMissed({ missed = [] }) {
   if (!missed.length) console.log("No missed calls.");
   for (const c of missed) line(c.call ?? c.id, time(c.received_at ?? c.at), c.from || "withheld", c.reason);
 }
