@@ -18,8 +18,9 @@ import { spawnSync } from 'node:child_process';
 const folder = process.env.OCV_TOKENIZER ??
   path.join(projectDir, 'build/tools/gpt-tokenizer/node_modules/gpt-tokenizer');
 const load = (name) => import(pathToFileURL(path.join(folder, 'esm', `${name}.js`)).href);
-const { countTokens } = await load('encoding/o200k_base');
+const { countTokens, setMergeCacheSize } = await load('encoding/o200k_base');
 const { O200K_TOKEN_SPLIT_REGEX: split } = await load('encodingParams/constants');
+setMergeCacheSize(0); // over many different texts it costs more than it saves
 const { default: ranks } = await load('bpeRanks/o200k_base');
 
 const table = path.join(buildDir, 'o200k.bin');
@@ -190,11 +191,11 @@ function makeFuzz(seed, n, { bom = false } = {}) {
 test('counts 20,000 random strings as the package does, and so does the second count', () => {
   const texts = makeFuzz(20260001, 20000);
   compare(texts);
-  texts.slice(0, 3000).forEach((text) => assert.equal(secondCount(text), reference(text), JSON.stringify(text)));
+  texts.slice(0, 1500).forEach((text) => assert.equal(secondCount(text), reference(text), JSON.stringify(text)));
 });
 
 test('counts texts with U+FEFF by the pattern and the ranks, where the package has none of its tokens', () => {
-  const texts = makeFuzz(20260002, 3000, { bom: true });
+  const texts = makeFuzz(20260002, 1500, { bom: true });
   texts.push('\ufeff', '\ufeffusing System;', '\ufeff# Title', '\ufeff\ufeff', 'a\ufeffb', '\ufeff출장안마');
   compare(texts, secondCount);
   assert.equal(secondCount('\ufeffusing'), 1);

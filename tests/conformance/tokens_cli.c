@@ -90,7 +90,8 @@ int main(int argc, char **argv)
         answer(t, q, buf_str(&text), &out);
         json_free(q);
     }
-    fwrite(out.p, 1, out.n, stdout);
+    if (out.n > 0)
+        fwrite(out.p, 1, out.n, stdout);
     buf_free(&in);
     buf_free(&out);
     buf_free(&text);
