@@ -14,6 +14,7 @@
 #include "memory/index.h"
 #include "memory/journal.h"
 #include "memory/people.h"
+#include "plugin/afters_text.h"
 #include "plugin/app.h"
 #include "plugin/base/clock.h"
 #include "plugin/base/json.h"
@@ -22,7 +23,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define ROWS_AT_ONCE 4u
 #define ROWS_LOADED 200u
@@ -149,14 +149,17 @@ static struct id row_id(const char *kind, struct str call)
 
 static void save(struct work *w, const char *state, const char *error, uint64_t due_at)
 {
+    bool delivered = strcmp(state, "delivered") == 0;
     struct outbox_row row = {.id = str_of(w->id), .call = str_of(w->call), .kind = str_of(w->kind),
-                             .state = str_of(state), .payload = STR(""), .error = str_of(error),
-                             .attempts = w->attempts, .made_at = w->made_at, .due_at = due_at};
+                             .state = delivered ? STR("done") : str_of(state), .payload = STR(""),
+                             .error = str_of(error), .attempts = w->attempts, .made_at = w->made_at,
+                             .due_at = due_at};
 
     (void)outbox_save(w->owner->app->store, &row, NULL, NULL);
     if (strcmp(w->kind, "handoff") == 0)
-        (void)handoff_save(w->owner->app->store, str_of(w->id), str_of(state), str_of(error),
-                           strcmp(state, "delivered") == 0 ? clock_wall_ms() : 0, NULL, NULL);
+        (void)handoff_save(w->owner->app->store, str_of(w->id),
+                           strcmp(state, "repeating") == 0 ? STR("sending") : str_of(state), str_of(error),
+                           delivered ? clock_wall_ms() : 0, NULL, NULL);
 }
 
 static void step_over(struct work *w)
@@ -208,29 +211,6 @@ static int ask_host(struct work *w, const char *name, struct buf *json, host_rep
 }
 
 /* ---- Summary ---- */
-
-/* Honest and plain: the first thing the caller said and the last thing said to them. */
-static void extract(struct buf *out, const struct json *turns)
-{
-    struct str first = STR(""), last = STR("");
-
-    for (const struct json *t = json_first(turns); t != NULL; t = json_next(t)) {
-        struct str text = json_get_str(t, "text");
-
-        if (text.n == 0)
-            continue;
-        if (first.n == 0 && str_eqc(json_get_str(t, "who"), "caller"))
-            first = text;
-        if (str_eqc(json_get_str(t, "who"), "assistant"))
-            last = text;
-    }
-    (void)buf_puts(out, STR("(No summary could be made; an extract.) "));
-    if (first.n > 0)
-        (void)buf_printf(out, "The caller began with: \"%.*s\" ", STR_ARG(str_head(first, str_utf8_floor(first, 300))));
-    if (last.n > 0)
-        (void)buf_printf(out, "The last thing said to them: \"%.*s\"",
-                         STR_ARG(str_head(last, str_utf8_floor(last, 300))));
-}
 
 static void summarized(struct work *w, struct str summary)
 {
@@ -290,7 +270,7 @@ static void on_transcript_for_summary(void *arg, int rc, struct str json)
         return;
     }
     buf_init(&words, 4096);
-    extract(&words, json_get(doc, "turns"));
+    afters_extract(&words, json_get(doc, "turns"));
     mem_free(w->text);
     w->text = words.rc == 0 ? str_dup(buf_str(&words)) : NULL;
     buf_free(&words);
@@ -340,26 +320,6 @@ static void on_appended(void *arg, int rc)
         again(w, "a memory file cannot be written");
 }
 
-static void today(uint64_t wall_ms, char *out, size_t cap)
-{
-    time_t secs = (time_t)(wall_ms / 1000);
-    struct tm tm;
-
-    if (localtime_r(&secs, &tm) == NULL || strftime(out, cap, "%Y-%m-%d", &tm) == 0)
-        out[0] = '\0';
-}
-
-static void fenced(struct buf *b, struct str text)
-{
-    /* Words of a caller are a quotation for whoever reads the file, not instructions. */
-    while (text.n > 0) {
-        size_t n = str_find(text, '\n');
-
-        (void)buf_printf(b, "> %.*s\n", STR_ARG(str_head(text, n)));
-        text = str_skip(text, n + 1);
-    }
-}
-
 static void step_files(struct work *w)
 {
     struct afters *as = w->owner;
@@ -371,13 +331,13 @@ static void step_files(struct work *w)
     struct buf body;
 
     clock_rfc3339((uint64_t)json_get_int(w->doc, "at", 0), when, sizeof when);
-    today((uint64_t)json_get_int(w->doc, "at", 0), day, sizeof day);
+    afters_day((uint64_t)json_get_int(w->doc, "at", 0), day, sizeof day);
     (void)snprintf(daily, sizeof daily, "memory/%.*s.md", STR_ARG(date.n == 10 ? date : str_of(day)));
     (void)snprintf(heading, sizeof heading, "%.5s UTC, by telephone, %s", when + 11,
                    words ? "with a linked caller" : "with a caller who is not linked");
     buf_init(&body, TEXT_BYTES);
     if (words)
-        fenced(&body, json_get_str(w->doc, "summary"));
+        afters_quote(&body, json_get_str(w->doc, "summary"));
     else
         (void)buf_printf(&body, "A call of %lld s took place. Its words are not kept here; see the channel's own "
                          "history.\n", (long long)(json_get_int(w->doc, "duration_ms", 0) / 1000));
@@ -492,6 +452,21 @@ static void step_wake(struct work *w)
 
 /* ---- Messages to other channels ---- */
 
+/*
+ * What is durable of a message: "asked", nothing was sent; "sending", it may have been; "repeating", so may
+ * its one repeat. Whoever finds the last does nothing more.
+ */
+static bool set_state(struct work *w, const char *state)
+{
+    char *copy = str_dup(str_of(state));
+
+    if (copy == NULL)
+        return false;
+    mem_free(w->state);
+    w->state = copy;
+    return true;
+}
+
 static void on_sent(void *arg, int code, struct str json)
 {
     struct work *w = arg;
@@ -504,7 +479,7 @@ static void on_sent(void *arg, int code, struct str json)
         finish(w, "failed", "the channel cannot deliver it");
     else if (code == OC_EBUSY)
         again(w, "the channel is busy");
-    else if (w->attempts >= 1)
+    else if (strcmp(w->state, "asked") != 0 || !set_state(w, "sending"))
         finish(w, "uncertain", "it is not known whether the message arrived");
     else
         again(w, "it is not known whether the message arrived");
@@ -514,7 +489,7 @@ static void on_sent(void *arg, int code, struct str json)
 static void on_sending_saved(void *arg, int rc)
 {
     struct work *w = arg;
-    bool repeat = strcmp(w->state, "sending") == 0 || w->attempts > 0;
+    bool repeat = strcmp(w->state, "sending") == 0;
     struct str text = json_get_str(w->doc, "text");
     struct buf words, b;
 
@@ -541,12 +516,17 @@ static void on_sending_saved(void *arg, int rc)
 
 static void step_send(struct work *w)
 {
+    bool first = strcmp(w->state, "asked") == 0;
     struct outbox_row row = {.id = str_of(w->id), .call = str_of(w->call), .kind = str_of(w->kind),
-                             .state = STR("sending"), .payload = STR(""), .attempts = w->attempts,
-                             .made_at = w->made_at, .due_at = clock_wall_ms()};
+                             .state = first ? STR("sending") : STR("repeating"), .payload = STR(""),
+                             .attempts = w->attempts, .made_at = w->made_at, .due_at = clock_wall_ms()};
 
-    if (strcmp(w->state, "sending") == 0 && w->attempts == 0)
-        w->attempts = 1; /* found after a crash: what was sent is not known */
+    if (strcmp(w->state, "repeating") == 0) {
+        finish(w, "uncertain", "it is not known whether the message arrived");
+        return;
+    }
+    if (strcmp(w->kind, "handoff") == 0)
+        (void)handoff_save(w->owner->app->store, str_of(w->id), STR("sending"), STR(""), 0, NULL, NULL);
     if (outbox_save(w->owner->app->store, &row, on_sending_saved, w) < 0)
         again(w, "the database takes nothing");
 }

@@ -11,6 +11,8 @@
 #include <string.h>
 
 #define STORY_TURNS 6u
+#define REASON_BYTES 2500u
+#define MARGIN_BYTES 128u /* for the line with the call's id, and "may be a repeat" */
 
 struct asking { /* a handoff on its way to being a row */
     struct afters *as;
@@ -39,11 +41,14 @@ static void asking_over(struct asking *a, int rc, const char *text)
 
 static void write_message(struct buf *b, const struct asking *a, struct str story)
 {
+    struct str reason = str_of(a->reason);
     struct buf text;
 
     buf_init(&text, AFTERS_MESSAGE_BYTES);
-    (void)buf_printf(&text, "From your telephone call%s%.400s\n", a->reason[0] ? ": " : "", a->reason);
-    (void)buf_puts(&text, str_head(story, str_utf8_floor(story, 2800)));
+    /* What the caller wants there comes first; what was said takes the room that is left. */
+    reason = str_head(reason, str_utf8_floor(reason, REASON_BYTES));
+    (void)buf_printf(&text, "From your telephone call%s%.*s\n", reason.n > 0 ? ": " : "", STR_ARG(reason));
+    (void)buf_puts(&text, str_head(story, str_utf8_floor(story, AFTERS_MESSAGE_BYTES - MARGIN_BYTES - text.n)));
     (void)buf_printf(&text, "(call %s)", a->call);
     jw_open(b, '{');
     jw_kstrc(b, "channel", a->channel);

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+#include "plugin/afters_text.h"
+
+#include "plugin/base/json.h"
+
+#include <time.h>
+
+void afters_extract(struct buf *out, const struct json *turns)
+{
+    struct str first = STR(""), last = STR("");
+
+    for (const struct json *t = json_first(turns); t != NULL; t = json_next(t)) {
+        struct str text = json_get_str(t, "text");
+
+        if (text.n == 0)
+            continue;
+        if (first.n == 0 && str_eqc(json_get_str(t, "who"), "caller"))
+            first = text;
+        if (str_eqc(json_get_str(t, "who"), "assistant"))
+            last = text;
+    }
+    (void)buf_puts(out, STR("(No summary could be made; an extract.) "));
+    if (first.n > 0)
+        (void)buf_printf(out, "The caller began with: \"%.*s\" ", STR_ARG(str_head(first, str_utf8_floor(first, 300))));
+    if (last.n > 0)
+        (void)buf_printf(out, "The last thing said to them: \"%.*s\"",
+                         STR_ARG(str_head(last, str_utf8_floor(last, 300))));
+}
+
+void afters_day(uint64_t wall_ms, char *out, size_t cap)
+{
+    time_t secs = (time_t)(wall_ms / 1000);
+    struct tm tm;
+
+    if (localtime_r(&secs, &tm) == NULL || strftime(out, cap, "%Y-%m-%d", &tm) == 0)
+        out[0] = '\0';
+}
+
+void afters_quote(struct buf *b, struct str text)
+{
+    /* Words of a caller are a quotation for whoever reads the file, not instructions. */
+    while (text.n > 0) {
+        size_t n = str_find(text, '\n');
+
+        (void)buf_printf(b, "> %.*s\n", STR_ARG(str_head(text, n)));
+        text = str_skip(text, n + 1);
+    }
+}
