@@ -27,6 +27,7 @@ struct wait { /* an answer on its way */
     char *record;   /* what the database erased */
     unsigned parts;
     char *sections; /* what became of the memory files */
+    bool only_number;
 };
 
 static struct wait *wait_new(const struct route_ask *ask, int good)
@@ -186,6 +187,23 @@ static void on_sections(void *arg, int rc, struct str json)
     forgotten(w);
 }
 
+/*
+ * The index knows a call by the person of its time, which a link may have made another since; and of a
+ * number alone the person's other calls stay. So what is erased is given to nobody first.
+ */
+static void forget_index(struct wait *w, struct str person, const struct str *calls, unsigned n)
+{
+    struct str nobody = STR("forgotten");
+
+    for (unsigned i = 0; i < n; i++)
+        (void)index_put_call(w->app->index, calls[i], nobody, 0, STR(""));
+    if (index_forget(w->app->index, nobody, on_index_forgot, w) < 0)
+        w->parts--;
+    w->parts++;
+    if (w->only_number || index_forget(w->app->index, person, on_index_forgot, w) < 0)
+        w->parts--;
+}
+
 static void on_forgot(void *arg, int rc, struct str json)
 {
     struct wait *w = arg;
@@ -205,8 +223,7 @@ static void on_forgot(void *arg, int rc, struct str json)
     w->parts = 1;
     if (w->app->index != NULL) {
         w->parts += 2;
-        if (index_forget(w->app->index, json_get_str(doc, "person"), on_index_forgot, w) < 0)
-            w->parts--;
+        forget_index(w, json_get_str(doc, "person"), calls, i);
         if (index_erase_sections(w->app->index, calls, i, on_sections, w) < 0)
             w->parts--;
     }
@@ -221,8 +238,10 @@ static void forget(const struct route_ask *ask, struct str id)
     struct wait *w = wait_new(ask, 200);
 
     (void)route_parameter(ask, "only", only, sizeof only);
-    if (w != NULL)
-        queued(w, people_forget(ask->app->store, id, strcmp(only, "number") == 0, on_forgot, w));
+    if (w == NULL)
+        return;
+    w->only_number = strcmp(only, "number") == 0;
+    queued(w, people_forget(ask->app->store, id, w->only_number, on_forgot, w));
 }
 
 /* ---- Handing over ---- */

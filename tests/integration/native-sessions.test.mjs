@@ -490,8 +490,10 @@ test('callers by API', async (t) => {
 
 test('forgetting a caller leaves no byte of them', async (t) => {
   const ws = workspace();
-  const made = await rig(t, { changes: open(ws, wide()), sim: { speed: 60 } });
-  const words = ['Xylophonette', 'Zanzibarista', KNOWN, KNOWN.slice(1), 'Hieronyma'];
+  const made = await rig(t, { changes: open(ws, wide({ whitelist: [KNOWN, OTHER, '+15553334444'] })),
+    sim: { speed: 60 } });
+  const MOBILE = '+15553334444'; // the same person's
+  const words = ['Xylophonette', 'Zanzibarista', KNOWN, KNOWN.slice(1), 'Hieronyma', MOBILE.slice(1), 'Ypsilantia'];
   const at = `/callers/${encodeURIComponent(KNOWN)}`;
   const script = [{ wait: 'greeting' }, { caller: 'Xylophonette plays for Zanzibarista.' }, { wait: 'assistant' },
     ...short.slice(1)];
@@ -502,7 +504,11 @@ test('forgetting a caller leaves no byte of them', async (t) => {
   const second = await speak(made, { from: KNOWN, script });
   const other = await speak(made, { from: OTHER, script: [{ wait: 'greeting' }, { caller: 'Keep my okapi.' },
     { wait: 'assistant' }, ...short.slice(1)] });
-  await settled(made, 3);
+  await speak(made, { from: MOBILE, script: [{ wait: 'greeting' }, { caller: 'Ypsilantia here.' },
+    { wait: 'assistant' }, ...short.slice(1)] });
+  await settled(made, 4);
+  assert.equal((await made.host.api(`${at}/links`, { method: 'POST', body: { identity: `voice:${MOBILE}` } })).status,
+    200);
   const [one, two, three] = [first, second, other].map((call) => made.idOf(call));
   /* Somebody edits the section of the first call in the day's file; it holds no words of theirs. */
   const daily = path.join(ws, 'memory', `${dayOf(Date.now())}.md`);
@@ -517,7 +523,7 @@ test('forgetting a caller leaves no byte of them', async (t) => {
     } }, ...short.slice(1)] });
     assert.equal((await call.done).scriptError, null);
     await made.ended(call);
-    await settled(made, 4);
+    await settled(made, 5);
   });
   const res = await made.host.api(at, { method: 'DELETE' });
   assert.equal(res.status, 200, res.text);
