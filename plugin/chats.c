@@ -16,6 +16,7 @@
 #define TEXT_MAX 8192u
 #define GROUPS_MAX 512u
 #define CODE_DIGITS 6u
+#define CODE_TEXT_MAX 80u
 
 /* A message on its way through the database. */
 struct message {
@@ -33,20 +34,34 @@ static void message_over(struct message *m, int rc, struct str json)
     mem_free(m);
 }
 
-/* Six digits and nothing else, as people write them: "123456", "123 456", "123-456". */
+static bool is_digit(struct str s, size_t at)
+{
+    return at < s.n && s.p[at] >= '0' && s.p[at] <= '9';
+}
+
+/* One group of six digits in a short message, as people write it: "123456", "my code is 123 456". */
 static bool is_code(struct str text, char code[CODE_DIGITS + 1])
 {
-    unsigned n = 0;
+    unsigned groups = 0;
 
-    for (size_t i = 0; i < text.n; i++) {
-        if (text.p[i] == ' ' || text.p[i] == '-')
+    for (size_t i = 0; i < text.n && text.n <= CODE_TEXT_MAX; i++) {
+        unsigned n = 0;
+        size_t at = i;
+
+        if (!is_digit(text, i) || (i > 0 && is_digit(text, i - 1)))
             continue;
-        if (text.p[i] < '0' || text.p[i] > '9' || n == CODE_DIGITS)
-            return false;
-        code[n++] = text.p[i];
+        while (n < CODE_DIGITS && is_digit(text, at)) {
+            code[n++] = text.p[at++];
+            if (n == CODE_DIGITS / 2 && at < text.n && (text.p[at] == ' ' || text.p[at] == '-'))
+                at++;
+        }
+        code[n] = '\0';
+        if (n != CODE_DIGITS || is_digit(text, at))
+            return false; /* other numbers stand there: it is no message about a code */
+        groups++;
+        i = at;
     }
-    code[n] = '\0';
-    return n == CODE_DIGITS;
+    return groups == 1;
 }
 
 /* ---- A message meets a live call ---- */
