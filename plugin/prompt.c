@@ -5,6 +5,8 @@
 #include "plugin/base/mem.h"
 #include "plugin/realtime/rt_session.h"
 
+#include <string.h>
+
 #define PROMPT_BYTES (256u * 1024u)
 #define TOOLS_MAX 64u
 
@@ -28,6 +30,14 @@ static const char pin_description[] =
 static const char pin_parameters[] =
     "{\"type\":\"object\",\"properties\":{\"pin\":{\"type\":\"string\",\"description\":\"The digits the "
     "caller said\"}},\"required\":[\"pin\"]}";
+
+static bool has_native(const struct prompt_input *in, const char *name)
+{
+    for (unsigned i = 0; in->natives != NULL && i < in->natives->n; i++)
+        if (strcmp(in->natives->names[i], name) == 0)
+            return true;
+    return false;
+}
 
 static void instructions(struct buf *b, const struct prompt_input *in)
 {
@@ -63,7 +73,7 @@ static void instructions(struct buf *b, const struct prompt_input *in)
     if (in->pin_available)
         (void)buf_puts(b, STR("If the caller asks for something that needs proof of identity, ask for the PIN and "
                               "call verify_identity. Never say the PIN aloud.\n"));
-    if (in->natives != NULL && in->natives->n > 0)
+    if (has_native(in, "memory_search"))
         (void)buf_puts(b, STR("memory_search answers at once from what was written down: try it before "
                               "ask_openclaw for facts the user may have noted.\n"));
     (void)buf_puts(b, STR("When the conversation is over, say goodbye and call end_call in the same response.\n"));

@@ -559,6 +559,30 @@ test('forgetting a caller leaves no byte of them', async (t) => {
   });
 });
 
+test('forgetting one number of a person leaves the others', async (t) => {
+  const ws = workspace();
+  const made = await rig(t, { changes: open(ws, wide()), sim: { speed: 60 } });
+  const at = (number) => `/callers/${encodeURIComponent(number)}`;
+  const say = (from, text) => speak(made, { from, script: [{ wait: 'greeting' }, { caller: text },
+    { wait: 'assistant' }, ...short.slice(1)] });
+  assert.equal((await say(KNOWN, 'The kookaburrina sings.')).over, true);
+  assert.equal((await made.host.api(`${at(KNOWN)}/links`, { method: 'POST',
+    body: { identity: `voice:${OTHER}` } })).status, 200);
+  await say(OTHER, 'The lyrebirdina answers.');
+  await settled(made, 2);
+  const res = await made.host.api(`${at(KNOWN)}?only=number`, { method: 'DELETE' });
+  assert.equal(res.status, 200, res.text);
+  await waitFor(() => foundIn(made.host.stateDir, ['kookaburrina', KNOWN.slice(1)]).length === 0,
+    { what: 'clean bytes' });
+  assert.equal((await made.host.api(at(KNOWN))).status, 404);
+  const left = await made.get(at(OTHER));
+  assert.deepEqual([left.numbers, left.calls.length], [[OTHER], 1]);
+  const { answers } = await useTools(made, { from: OTHER }, [['memory_search', { query: 'lyrebirdina' }],
+    ['memory_search', { query: 'kookaburrina' }]]);
+  holds(answers[0].output, ['lyrebirdina', left.calls[0].call], true, 'the other number\'s call');
+  assert.deepEqual(JSON.parse(answers[1].output).hits, []);
+});
+
 /* ---- The database ---- */
 
 test('a damaged database is set aside and said; a newer one is refused', async (t) => {
