@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Turns of a call go into the agent's session, where its next turn in any channel finds them.
 import { OC, RequestError } from "./native.js";
-import { agentOf, ensureSession, routeOf } from "./sessions.js";
+import { agentOf, ensureSession, routeOf, sessionOf } from "./sessions.js";
 
 const TURNS_MAX = 2000;
 const TEXT_MAX = 16000;
@@ -59,10 +59,11 @@ async function append(sdk, where, message) {
 /** transcript.append */
 export async function appendTranscript({ runtime, request, signal }) {
   const turns = checked(request.turns);
-  if (!request.session_key) throw new RequestError(OC.EINVAL, "no session_key");
+  if (!request.session_key && !request.level) throw new RequestError(OC.EINVAL, "no session_key");
   const sdk = await import("openclaw/plugin-sdk/session-transcript-runtime");
   const cfg = runtime.config.current();
-  const sessionKey = request.session_key;
+  /* This thread was too busy during the whole call to name the session: it is named now. */
+  const sessionKey = request.session_key || (await sessionOf(runtime, cfg, request)).sessionKey;
   const agentId = agentOf(sessionKey, routeOf(runtime, cfg, ""));
   const model = runtime.modelConfig.resolveDefaultModelForAgent({ cfg, agentId });
   const identity = async () => {
