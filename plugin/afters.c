@@ -394,6 +394,8 @@ static void on_transcript_for_session(void *arg, int rc, struct str json)
     jw_open(&b, '{');
     jw_kstrc(&b, "call", w->call);
     jw_kstr(&b, "session_key", json_get_str(w->doc, "session_key"));
+    jw_kstr(&b, "from", json_get_str(w->doc, "from")); /* names the session when the host could not in time */
+    jw_kstr(&b, "level", json_get_str(w->doc, "level"));
     jw_key(&b, "turns");
     jw_open(&b, '[');
     for (const struct json *t = json_first(json_get(doc, "turns")); t != NULL; t = json_next(t)) {
@@ -539,7 +541,8 @@ static void start(struct work *w)
         const char *kind;
         void (*step)(struct work *w);
     } kinds[] = {{"summary", step_summary}, {"files", step_files}, {"transcript", step_transcript},
-                 {"wake", step_wake},       {"handoff", step_send}, {"missed", step_send}};
+                 {"wake", step_wake},       {"handoff", step_send}, {"missed", step_send},
+                 {"late", step_send}};
 
     w->running = true;
     w->owner->running++;
@@ -568,6 +571,8 @@ static void pump(struct afters *as)
 {
     struct work *w;
 
+    if (as->app->phase >= APP_STOPPING)
+        return; /* what is owed is on disk for the next start; the index may be closed already */
     while (as->running < ROWS_AT_ONCE && (w = next_due(as)) != NULL)
         start(w);
     arm(as);
@@ -587,7 +592,8 @@ static void on_timer(void *arg)
         w->token = 0;
         if (strcmp(w->kind, "summary") == 0 && w->text != NULL)
             summarized(w, str_of(w->text));
-        else if (strcmp(w->kind, "handoff") == 0 || strcmp(w->kind, "missed") == 0)
+        else if (strcmp(w->state, "sending") == 0 || strcmp(w->kind, "handoff") == 0 ||
+                 strcmp(w->kind, "missed") == 0 || strcmp(w->kind, "late") == 0)
             on_sent(w, OC_ETIMEDOUT, STR(""));
         else
             again(w, "the gateway did not answer in time");
@@ -606,6 +612,8 @@ static void plan(struct afters *as, const struct after_call *c, const char *kind
     buf_init(&b, 4096);
     jw_open(&b, '{');
     jw_kstr(&b, "session_key", c->session_key);
+    jw_kstr(&b, "from", c->number);
+    jw_kstrc(&b, "level", caller_level_name(c->level));
     jw_kstr(&b, "date", c->date);
     jw_kstr(&b, "person", c->person);
     jw_kint(&b, "at", (int64_t)c->received_wall_ms);
@@ -618,15 +626,28 @@ static void plan(struct afters *as, const struct after_call *c, const char *kind
     buf_free(&b);
 }
 
+/* Whoever is linked to a chat is told there that they did not get through. */
+static void plan_missed(struct afters *as, const struct after_call *c)
+{
+    char text[200], when[32];
+
+    clock_rfc3339(c->received_wall_ms, when, sizeof when);
+    (void)snprintf(text, sizeof text, "Your call of %.5s UTC did not get through (%s). Write here, or call again.",
+                   when + 11, call_reason_name(c->reason));
+    afters_tell(as->app, "missed", c->call, str_of(text));
+}
+
 void afters_plan(struct afters *as, const struct after_call *c)
 {
     const struct config *cfg = as->app->config;
 
+    if (!c->was_live && c->access.own_chats)
+        plan_missed(as, c);
     if (!c->was_live || c->turns == 0)
         return;
     plan(as, c, "summary");
     if (c->access.own_history && cfg->integration.sync_memory && cfg->agent.share_across_channels &&
-        c->session_key.n > 0 && host_serves(as->app->host))
+        host_serves(as->app->host))
         plan(as, c, "transcript");
 }
 
