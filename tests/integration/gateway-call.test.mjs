@@ -37,7 +37,9 @@ before(async () => {
     voice: { dmPolicy: 'pairing', allowFrom: [LISTED, BLOCKED] },
     yaml: { channels: { voice: { call: { filler_after_ms: FILLER_MS, progress_every_ms: PROGRESS_MS } } },
       security: { voice: { blacklist: [BLOCKED], tools: { known: 'full' } } } },
-    config: { plugins: { allow: ['telegram', 'memory-core', 'voice', 'blocker'],
+    // Without an owner the first approval makes one, and that change restarts all channels.
+    config: { commands: { ownerAllowFrom: ['telegram:777'] }, plugins: {
+      allow: ['telegram', 'memory-core', 'voice', 'blocker'],
       load: { paths: [pluginDir, path.join(projectDir, 'tests/lib/blocker-plugin')] },
       entries: { blocker: { enabled: true } } } } });
 });
@@ -69,10 +71,25 @@ async function over(made) {
   }, { what: `the end of ${made.callId}` });
 }
 
+/* What happened to a call, as the simulator and the plugin saw it, to be read by a person. */
+async function accountOf(made) {
+  const { json } = await gateway.api(`/calls/${made.callId}/why`);
+  return ['what was said:', ...made.turns.map((turn) => JSON.stringify(turn)), 'requests:',
+    ...made.requests.map((r) => `${r.t - made.createdAt} ms ${r.action} ${r.status}`), 'events:',
+    ...made.serverEvents.map((e) => `${e.t - made.createdAt} ms ${e.type} ${e.sent ? '' : 'to nobody'} ${
+      e.event.item_id ?? e.event.item?.id ?? ''}`), 'why:',
+    ...(json?.hops ?? []).map((h) => `${h.after_ms} ms ${h.hop} ${h.detail ?? ''}`)].join('\n');
+}
+
 /* All that was said stands in the transcript, over the API and over the gateway. */
 async function assertTranscript(made) {
   const transcript = await get(`/calls/${made.callId}/transcript`);
-  assertTurns(transcript.turns, made);
+  try {
+    assertTurns(transcript.turns, made);
+  } catch (error) {
+    error.message += `\n${await accountOf(made)}\n${JSON.stringify(transcript.turns, null, 1)}`;
+    throw error;
+  }
   assert.deepEqual(await gateway.rpc('voice.transcript', { id: made.callId }), transcript);
   return transcript.turns;
 }
@@ -85,10 +102,8 @@ const hopsOf = (why) => why.hops.map((h) => h.hop);
 /* A call that has been greeted and is quiet. */
 async function greeted(opts) {
   const made = call(opts);
-  await waitFor(() => greetings(made) === 1 && made.idle, { what: 'the greeting' }).catch((error) => {
-    const seen = [...made.deliveries.map((d) => `webhook ${d.status}`),
-      ...made.requests.map((r) => `${r.action} ${r.status}`), ...made.serverEvents.map((e) => e.type)];
-    throw new Error(`${error.message}: ${seen.join(', ')}\n${gateway.output()}`);
+  await waitFor(() => greetings(made) === 1 && made.idle, { what: 'the greeting' }).catch(async (error) => {
+    throw new Error(`${error.message}\n${await accountOf(made)}\n${gateway.output()}`);
   });
   return made;
 }
@@ -391,7 +406,7 @@ function use() {
       continue; // closed in between
     }
     const inode = /^socket:\[(\d+)\]/.exec(link)?.[1];
-    const kind = inode ? sockets.get(inode) ?? 'other socket' : link.replace(/:\[\d+\]$/, '');
+    const kind = inode ? sockets.get(inode) ?? 'other socket' : link.replace(/[0-9a-z_-]{20,}|:\[\d+\]$/g, '*');
     open[kind] = (open[kind] ?? 0) + 1;
   }
   return open;
@@ -445,24 +460,23 @@ test('SIGTERM leaves the call to the service, and the next start takes it up', a
 test('kill -9 in mid-call: three calls are found again, each in its own state', async (t) => {
   const number = String(randomInt(1e9, 1e10));
   const mark = path.join(gateway.workspace, `note-${number}`);
-  /* Not the summaries of ended calls, which hold the words, too. */
-  const said = (text) => model.chats.filter((c) => c.words.includes(text) && !/summar/i.test(c.words)).length;
-  model.rules.unshift(
-    { match: 'slow number', times: 1, delayMs: 15000, reply: 'Of a life that is over.' },
-    { match: 'slow number', reply: `It is ${number}.` },
-    { match: 'write a note', times: 1, tool: { name: 'write', args: { path: mark, content: number } } },
-    { match: 'write a note', times: 1, delayMs: 15000, reply: 'Never told.' },
-    { match: 'write a note', reply: 'Asked again.' });
+  const [ask, order] = ['What is the slow number?', 'Ask them to write a note.'];
+  const is = (text) => (heard) => heard.endsWith(text); // a summary holds them, too, but goes on
+  const said = (text) => model.chats.filter((c) => is(text)(c.words)).length;
+  const write = { match: is(order), tool: { name: 'write', args: { path: mark, content: number } } };
+  model.rules.unshift({ match: is(ask), times: 1, delayMs: 15000, reply: 'Of a life that is over.' },
+    { match: is(ask), reply: `It is ${number}.` }, { ...write, times: 1 },
+    { match: is(order), times: 1, delayMs: 15000, reply: 'Never told.' }, write);
 
   const quiet = await greeted();
   await exchange(quiet, 'Said before the end.');
   const begun = await greeted({ from: PAIRED });
   const acted = await greeted();
   // One after another: turns of one session wait for each other.
-  await acted.say('Ask them to write a note.');
-  await waitFor(() => said('write a note') === 2, { timeoutMs: 20000, what: 'the agent after its tool' });
-  await begun.say('What is the slow number?');
-  await waitFor(() => said('slow number') === 1, { timeoutMs: 20000, what: 'the agent before its answer' });
+  await acted.say(order);
+  await waitFor(() => said(order) === 2, { timeoutMs: 60000, what: 'the agent after its tool' });
+  await begun.say(ask);
+  await waitFor(() => said(ask) === 1, { timeoutMs: 60000, what: 'the agent before its answer' });
   assert.equal(fs.readFileSync(mark, 'utf8'), number, 'it acted');
   fs.rmSync(mark);
   const calls = [quiet, begun, acted];
@@ -476,8 +490,8 @@ test('kill -9 in mid-call: three calls are found again, each in its own state', 
   assert.match(outputsOf(acted)[0].output, /^Interrupted/);
   assert.match(outputsOf(acted)[0].output, /honest/);
   await waitFor(() => words(begun).includes(number), { timeoutMs: 30000, what: 'the answer to what was asked again' });
-  assert.equal(said('slow number'), 2, 'asked again once');
-  assert.equal(said('write a note'), 2, 'not asked again');
+  assert.equal(said(ask), 2, 'asked again once');
+  assert.equal(said(order), 2, 'not asked again');
   assert.equal(fs.existsSync(mark), false, 'not done again');
   assert.equal(outputsOf(begun).length, 1);
 
@@ -489,5 +503,5 @@ test('kill -9 in mid-call: three calls are found again, each in its own state', 
     assert.equal(hops.includes('tool_asked_again'), made === begun);
     assert.equal(hops.includes('tool_interrupted'), made === acted);
   }
-  assert.deepEqual([said('slow number'), said('write a note'), fs.existsSync(mark)], [2, 2, false]);
+  assert.deepEqual([said(ask), said(order), fs.existsSync(mark)], [2, 2, false], 'nor later');
 });
