@@ -60,7 +60,8 @@
 
 /*
  * Turns of a call go into the agent's session, so that its next turn in any channel knows them. {call,
- * session_key, turns: [{entry_id, who, text, at}]}. Each entry_id at most once, also over repeats. reply: {}.
+ * session_key, from, level, turns: [{entry_id, who, text, at}]}; the host names an empty
+ * session_key. Each entry_id at most once, also over repeats. reply: {}.
  */
 #define OC_REQ_TRANSCRIPT "transcript.append"
 

@@ -578,6 +578,11 @@ static void pump(struct afters *as)
     arm(as);
 }
 
+static bool is_message(const struct work *w)
+{
+    return strcmp(w->kind, "handoff") == 0 || strcmp(w->kind, "missed") == 0 || strcmp(w->kind, "late") == 0;
+}
+
 static void on_timer(void *arg)
 {
     struct afters *as = arg;
@@ -592,8 +597,7 @@ static void on_timer(void *arg)
         w->token = 0;
         if (strcmp(w->kind, "summary") == 0 && w->text != NULL)
             summarized(w, str_of(w->text));
-        else if (strcmp(w->state, "sending") == 0 || strcmp(w->kind, "handoff") == 0 ||
-                 strcmp(w->kind, "missed") == 0 || strcmp(w->kind, "late") == 0)
+        else if (is_message(w))
             on_sent(w, OC_ETIMEDOUT, STR(""));
         else
             again(w, "the gateway did not answer in time");
@@ -626,23 +630,12 @@ static void plan(struct afters *as, const struct after_call *c, const char *kind
     buf_free(&b);
 }
 
-/* Whoever is linked to a chat is told there that they did not get through. */
-static void plan_missed(struct afters *as, const struct after_call *c)
-{
-    char text[200], when[32];
-
-    clock_rfc3339(c->received_wall_ms, when, sizeof when);
-    (void)snprintf(text, sizeof text, "Your call of %.5s UTC did not get through (%s). Write here, or call again.",
-                   when + 11, call_reason_name(c->reason));
-    afters_tell(as->app, "missed", c->call, str_of(text));
-}
-
 void afters_plan(struct afters *as, const struct after_call *c)
 {
     const struct config *cfg = as->app->config;
 
     if (!c->was_live && c->access.own_chats)
-        plan_missed(as, c);
+        afters_tell_missed(as->app, c);
     if (!c->was_live || c->turns == 0)
         return;
     plan(as, c, "summary");

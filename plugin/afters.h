@@ -44,6 +44,14 @@ struct handoff_ask {
 typedef void handoff_fn(void *arg, int rc, struct str id, struct str text); /* rc < 0: text says why */
 void afters_handoff(struct app *app, const struct handoff_ask *ask, handoff_fn *fn, void *arg);
 
+/*
+ * A message of our own to the caller's chat on the first channel of handoff_channels where they are linked; to nobody
+ * if they are not. kind: "missed" | "late"; one of a kind for each call.
+ */
+void afters_tell(struct app *app, const char *kind, struct str call, struct str text);
+/* That they did not get through. */
+void afters_tell_missed(struct app *app, const struct after_call *c);
+
 #define AFTERS_MESSAGE_BYTES 3500u /* of a message to another channel */
 /* Makes a row of the outbox and takes it up. payload: a JSON object. */
 void afters_put(struct afters *as, const char *kind, struct str call, struct str id, struct str payload);

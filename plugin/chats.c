@@ -100,6 +100,45 @@ static void on_code_typed(void *arg, int rc, const struct people_code_result *r)
                            "know what we wrote here.\"}"));
 }
 
+/* ---- A message that asks for a code ---- */
+
+static bool asks_for_code(struct str text)
+{
+    static const char *const phrases[] = {"link phone", "link my phone", "link my number", "link telephone"};
+
+    for (size_t i = 0; i < sizeof phrases / sizeof *phrases; i++)
+        if (str_ieq(text, str_of(phrases[i])))
+            return true;
+    return false;
+}
+
+static void on_chat_code(void *arg, int rc)
+{
+    struct message *m = arg;
+    char reply[200];
+
+    (void)snprintf(reply, sizeof reply, rc < 0 ? "{\"reply\":\"No code could be made now; try again in a moment.\"}"
+                                               : "{\"reply\":\"Call me and say: link this chat, the code is %.3s %.3s. "
+                                                 "It is good for %u minutes.\"}",
+                   m->text, m->text + 3, m->app->config->sessions.link_timeout_min);
+    message_over(m, 0, str_of(reply));
+}
+
+/* The code takes the place of the message's text, which is done with. */
+static void make_chat_code(struct message *m)
+{
+    uint64_t until = clock_wall_ms() + (uint64_t)m->app->config->sessions.link_timeout_min * 60000u;
+    uint32_t raw;
+
+    if (id_random(&raw, sizeof raw) < 0) {
+        message_over(m, ERR_IO, STR("{}"));
+        return;
+    }
+    (void)snprintf(m->text, sizeof m->text, "%06u", raw % 1000000u);
+    if (people_code_make(m->app->store, str_of(m->identity), STR(""), str_of(m->text), until, on_chat_code, m) < 0)
+        message_over(m, ERR_FULL, STR("{}"));
+}
+
 void chats_message(struct app *app, const struct json *message, chats_fn *fn, void *arg)
 {
     struct str channel = json_get_str(message, "channel"), peer = json_get_str(message, "peer");
@@ -129,6 +168,10 @@ void chats_message(struct app *app, const struct json *message, chats_fn *fn, vo
         /* A code is no part of a conversation: it is not kept. */
         if (people_code_use(app->store, str_of(m->identity), str_of(code), clock_wall_ms(), on_code_typed, m) < 0)
             message_over(m, ERR_FULL, STR("{}"));
+        return;
+    }
+    if (m->from_them && asks_for_code(text) && app->config->sessions.auto_link_by_phone) {
+        make_chat_code(m);
         return;
     }
     row.identity = str_of(m->identity);

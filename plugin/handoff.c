@@ -8,6 +8,7 @@
 #include "plugin/base/json.h"
 #include "plugin/base/mem.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define STORY_TURNS 6u
@@ -149,4 +150,107 @@ void afters_handoff(struct app *app, const struct handoff_ask *ask, handoff_fn *
         tell_story(a);
     else if (people_get(a->app->store, ask->number, on_person, a) < 0)
         asking_over(a, ERR_FULL, "the database takes no question");
+}
+
+/* ---- Messages of our own ---- */
+
+struct telling {
+    struct app *app;
+    const char *kind;
+    char *call, *text;
+    char *session_key;
+};
+
+static void telling_free(struct telling *t)
+{
+    mem_free(t->call);
+    mem_free(t->text);
+    mem_free(t->session_key);
+    mem_free(t);
+}
+
+/* The person's identity on the first channel that may be written to. */
+static bool address(const struct config *c, const struct json *person, struct str *channel, struct str *to)
+{
+    for (unsigned k = 0; k < c->integration.handoff_channels.n; k++) {
+        struct str want = str_of(c->integration.handoff_channels.v[k]);
+
+        for (const struct json *i = json_first(json_get(person, "identities")); i != NULL; i = json_next(i)) {
+            struct str identity = json_get_str(i, "identity");
+
+            if (identity.n > want.n + 1 && identity.p[want.n] == ':' && str_eq(str_head(identity, want.n), want)) {
+                *channel = want;
+                *to = str_skip(identity, want.n + 1);
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static void on_told_person(void *arg, int rc, struct str json)
+{
+    struct telling *t = arg;
+    struct json *doc = NULL;
+    struct str channel, to;
+    struct id id;
+    struct buf b;
+
+    buf_init(&b, 16384);
+    if (rc == 0 && json_parse(&doc, json, NULL) == 0 && address(t->app->config, doc, &channel, &to)) {
+        jw_open(&b, '{');
+        jw_kstr(&b, "channel", channel);
+        jw_kstr(&b, "to", to);
+        jw_kstrc(&b, "session_key", t->session_key);
+        jw_kstrc(&b, "text", t->text);
+        jw_close(&b, '}');
+        id_derive(&id, "out_", str_of(t->call), str_of(t->kind));
+        if (b.rc == 0 && t->app->afters != NULL)
+            afters_put(t->app->afters, t->kind, str_of(t->call), str_of(id.text), buf_str(&b));
+    }
+    json_free(doc);
+    buf_free(&b);
+    telling_free(t);
+}
+
+static void on_told_call(void *arg, int rc, struct str json)
+{
+    struct telling *t = arg;
+    struct json *doc = NULL;
+    struct str number = STR("");
+
+    if (rc == 0 && json_parse(&doc, json, NULL) == 0) {
+        number = json_get_str(doc, "from");
+        t->session_key = str_dup(json_get_str(doc, "session_key"));
+    }
+    if (number.n == 0 || t->session_key == NULL ||
+        people_get(t->app->store, number, on_told_person, t) < 0)
+        telling_free(t);
+    json_free(doc);
+}
+
+void afters_tell(struct app *app, const char *kind, struct str call, struct str text)
+{
+    struct telling *t;
+
+    if (!app->config->integration.handoff_enabled || !host_serves(app->host) || app->store == NULL ||
+        (t = MEM_NEW(struct telling)) == NULL)
+        return;
+    t->app = app;
+    t->kind = kind;
+    t->call = str_dup(call);
+    t->text = str_dup(str_head(text, str_utf8_floor(text, AFTERS_MESSAGE_BYTES - 100)));
+    if (t->call == NULL || t->text == NULL ||
+        journal_query(app->store, JOURNAL_Q_CALL, call, 1, on_told_call, t) < 0)
+        telling_free(t);
+}
+
+void afters_tell_missed(struct app *app, const struct after_call *c)
+{
+    char text[200], when[32];
+
+    clock_rfc3339(c->received_wall_ms, when, sizeof when);
+    (void)snprintf(text, sizeof text, "Your call of %.5s UTC did not get through (%s). Write here, or call again.",
+                   when + 11, call_reason_name(c->reason));
+    afters_tell(app, "missed", c->call, str_of(text));
 }

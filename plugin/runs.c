@@ -7,6 +7,7 @@
 
 #include "abi/openclaw_voice.h"
 #include "memory/journal.h"
+#include "plugin/afters.h"
 #include "plugin/app.h"
 #include "plugin/base/clock.h"
 #include "plugin/base/json.h"
@@ -104,6 +105,19 @@ static struct run *run_new(struct runs *rs, const struct run_ask *ask)
 
 /* ---- Answers ---- */
 
+/* What came after the caller hung up goes to their chat, if they have one. */
+static void tell_late(struct run *r, struct str text)
+{
+    struct buf b;
+
+    buf_init(&b, AFTERS_MESSAGE_BYTES);
+    (void)buf_puts(&b, STR("What you asked on the phone has an answer now:\n"));
+    (void)buf_puts(&b, str_head(text, str_utf8_floor(text, AFTERS_MESSAGE_BYTES - 100)));
+    if (b.rc == 0)
+        afters_tell(r->owner->app, "late", str_of(r->call), buf_str(&b));
+    buf_free(&b);
+}
+
 /* Frees r. A run whose call is over leaves its result in the journal, for whoever owes it. */
 static void finish(struct run *r, int rc, struct str text)
 {
@@ -113,8 +127,10 @@ static void finish(struct run *r, int rc, struct str text)
 
     if (!r->orphan)
         calls_tool_done(rs->app->calls, str_of(r->call), str_of(r->tool_call), rc, text);
-    else if (rc == 0)
+    else if (rc == 0) {
         (void)journal_tool(rs->app->store, str_of(r->call), &row, NULL, NULL);
+        tell_late(r, text);
+    }
     run_free(r);
 }
 
