@@ -112,6 +112,14 @@ test('what is typed in the chat during a call enters the call', async () => {
   await over(made);
 });
 
+test('a call that did not get through becomes a message', async () => {
+  const made = openai.call({ from: ADA, webhookUrl: gateway.webhookUrl, faults: { accept: { status: 404, times: Infinity } } });
+  await telegram.waitMessage((m) => m.text.includes('did not get through'), 20000);
+  const { json } = await gateway.api('/missed-calls');
+  assert.ok(json.missed.some((m) => m.from === ADA), JSON.stringify(json));
+  await made.hangup();
+});
+
 test('an unknown caller hears nothing private', async () => {
   const made = openai.call({ from: STRANGER, webhookUrl: gateway.webhookUrl });
   await made.waitEvent('output_audio_buffer.stopped');
