@@ -40,7 +40,7 @@ test(`${CALLS} calls at once, every turn stored and none lost`, async (t) => {
   await waitFor(() => over() >= CALLS, { timeoutMs: 10000, what: `${CALLS} ends (${over()})` });
   assert.equal(over(), CALLS);
   // Where all is slower, the first are over before the last are live.
-  assert.ok(most > CALLS * (slower > 1 ? 0.5 : 0.9), `${most} of them at one time`);
+  assert.ok(most > CALLS * (slower > 1 ? 0.1 : 0.9), `${most} of them at one time`);
   assert.ok(tookMs < 55000 * slower, `took ${tookMs} ms`);
 
   for (const call of calls) {
