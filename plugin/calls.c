@@ -370,7 +370,10 @@ static void adopt(struct calls *cs, const struct journal_found *f)
     (void)str_copy(lc->from, sizeof lc->from, f->row.from);
     lc->begun = true;
     lc->level = level_of(f->row.level);
+    lc->was_linked = lc->level == CALLER_LINKED;
     lc->base = base_after_restart(cs->app, lc->level, f->row.from);
+    if (lc->level != CALLER_PROVEN)
+        lc->level = lc->base;
     live_look_up_access(lc);
     lc->session_key = f->row.session_key.n > 0 ? str_dup(f->row.session_key) : NULL;
     lc->received_wall_ms = f->row.received_at;
@@ -385,6 +388,7 @@ static void adopt(struct calls *cs, const struct journal_found *f)
                                                         f->tools[i].output};
     transcript_restore(&lc->call.transcript, f->last_pos, f->last_items, f->last_items_pos,
                        f->n_last_items);
+    live_note_caller(lc); /* counted once, however often it is asked for */
     call_restore(&lc->call, &r, live_now(cs), &cs->fx);
     settle(lc);
 }

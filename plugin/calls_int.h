@@ -25,6 +25,7 @@ struct live { /* one call; owner: the table */
     struct natives natives;   /* the tools that are answered here */
     struct briefing *briefing; /* being gathered */
     char *context;            /* gathered; NULL not yet, or nothing */
+    bool was_linked;          /* restored: the row says linked; by whom is being asked */
     bool begun;               /* the machine runs: what is gathered now comes late */
     bool context_late;        /* it came late and waits for the session */
     char *session_key;        /* NULL: the host has not said */

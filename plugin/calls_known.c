@@ -73,6 +73,12 @@ static void on_seen(void *arg, int rc, const struct people_caller *p)
     if (lc == NULL)
         return;
     lc->person = str_dup(p->person);
+    if (lc->was_linked && lc->base == CALLER_KNOWN && linked_by_us(p)) {
+        lc->base = lc->level = CALLER_LINKED;
+        live_look_up_access(lc);
+        lc->call.set.n_native_tools = lc->natives.n;
+        return;
+    }
     /* A link by a code or the API opens what a link opens, unless the call is past its beginning. */
     if (lc->begun || lc->base != CALLER_KNOWN || !lc->owner->app->config->sessions.caller_identity_linking ||
         !linked_by_us(p))
