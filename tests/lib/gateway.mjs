@@ -310,7 +310,7 @@ export async function startGateway(opts) {
   if (plugin && !fs.existsSync(plugin))
     throw new Error(`no ${path.relative(projectDir, plugin)}: run make first`);
   const { env: extraEnv = {}, ...rest } = opts;
-  const gateway = new Gateway({ readyMs: 90000, ...rest, plugin, extraEnv,
+  const gateway = new Gateway({ readyMs: 180000, ...rest, plugin, extraEnv,
     home: opts.home ?? tmpdir('ocv-gateway') });
   await gateway.prepare();
   await gateway.start();
