@@ -99,15 +99,12 @@ class Rig {
   }
 
   async close() {
-    try {
-      for (const host of this.hosts) {
-        if (!host.exit)
-          await host.stop();
-      }
-    } finally {
-      await this.openai.close();
-      await this.gateway?.close();
-    }
+    const stops = await Promise.allSettled(this.hosts.filter((host) => !host.exit).map((host) => host.stop()));
+    await this.openai.close();
+    await this.gateway?.close();
+    const bad = stops.find((stop) => stop.status === 'rejected');
+    if (bad)
+      throw bad.reason; // only now: a host that is left running would keep the test from its end
     if (this.clean)
       this.openai.assertClean();
     this.gateway?.assertClean();
