@@ -510,7 +510,8 @@ static void out_of_memory(void)
             usleep(30000);
         }
         kit_do(w.loop, heal_fn, NULL);
-        usleep(k.open_rc < 0 ? 0 : 40000);
+        for (int i = 0; k.open_rc >= 0 && i < 500 && !atomic_load(&k.closed) && !atomic_load(&k.texts); i++)
+            usleep(10000);
         failed += k.open_rc < 0 || atomic_load(&k.closed) > 0;
         T_TRUE(k.open_rc < 0 || atomic_load(&k.closed) > 0 || atomic_load(&k.texts) > 0);
         kit_do(w.loop, close_fn, &k);
