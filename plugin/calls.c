@@ -164,13 +164,24 @@ void live_feed(struct live *lc, const struct call_event *ev)
 
 /* ---- What a level opens ---- */
 
-enum call_tools live_tools(const struct live *lc)
+static enum config_tools tools_configured(const struct live *lc)
 {
     const struct config *c = lc->owner->app->config;
-    enum config_tools t = lc->level == CALLER_PROVEN   ? c->security.tools_proven
-                          : lc->level == CALLER_LINKED ? c->security.tools_linked
-                          : lc->level == CALLER_KNOWN  ? c->security.tools_known
-                                                       : c->security.tools_unknown;
+
+    return lc->level == CALLER_PROVEN   ? c->security.tools_proven
+           : lc->level == CALLER_LINKED ? c->security.tools_linked
+           : lc->level == CALLER_KNOWN  ? c->security.tools_known
+                                        : c->security.tools_unknown;
+}
+
+bool live_any_tools(const struct live *lc)
+{
+    return tools_configured(lc) != CONFIG_TOOLS_NONE;
+}
+
+enum call_tools live_tools(const struct live *lc)
+{
+    enum config_tools t = tools_configured(lc);
 
     /* Without the gateway around us there is no read-only set: its token opens everything. */
     if (t == CONFIG_TOOLS_SAFE && !host_serves(lc->owner->app->host))

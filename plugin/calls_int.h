@@ -74,6 +74,8 @@ void live_brief(struct live *lc); /* gathers the context anew */
 void live_tell_context(struct live *lc);
 /* What the model may use at the call's present level. */
 enum call_tools live_tools(const struct live *lc);
+/* Whether the configuration gives that level any: the tools that are answered here keep to their reads. */
+bool live_any_tools(const struct live *lc);
 bool live_ask_available(const struct live *lc);
 bool live_pin_available(const struct live *lc);
 

@@ -16,7 +16,10 @@ void live_look_up_access(struct live *lc)
                                c->security.cross_channel_context_filtering};
 
     access_of(&lc->access, lc->base, lc->level == CALLER_PROVEN, &f);
-    natives_of(&lc->natives, lc->owner->app, &lc->access, str_of(lc->from));
+    if (live_any_tools(lc))
+        natives_of(&lc->natives, lc->owner->app, &lc->access, str_of(lc->from));
+    else
+        lc->natives.n = 0;
 }
 
 static void on_briefed(void *arg, struct str block)

@@ -43,18 +43,18 @@ static void instructions(struct buf *b, const struct prompt_input *in)
 {
     const struct config *c = in->config;
     struct str words = str_of(in->agent->instructions);
-    struct str greeting = str_of(in->agent->greeting);
+    struct str greeting = str_of(in->agent->greeting); /* words; the configuration's tells how to begin */
 
     if (words.n == 0)
         words = str_of(c->call.instructions);
-    if (greeting.n == 0)
-        greeting = str_of(c->call.greeting);
     (void)buf_puts(b, words.n > 0 ? words : str_of(default_words));
     if (in->agent->name[0] != '\0')
         (void)buf_printf(b, "\n\nYour name is %s.", in->agent->name);
     (void)buf_puts(b, STR("\n\n# The call\nYou speak first. "));
     if (greeting.n > 0)
-        (void)buf_printf(b, "Begin the call like this: %.*s\n", STR_ARG(greeting));
+        (void)buf_printf(b, "Open the call with exactly these words: \"%.*s\"\n", STR_ARG(greeting));
+    else if (c->call.greeting[0] != '\0')
+        (void)buf_printf(b, "Begin the call like this: %s\n", c->call.greeting);
     else
         (void)buf_puts(b, STR("Greet the caller in one short sentence and ask how you can help.\n"));
     if (in->from.n > 0)

@@ -231,13 +231,15 @@ test('arguments that are wrong, and tools that do not exist, get an answer', asy
   assert.equal(made.gateway.chats.length, 0);
 });
 
+/* What the plugin answers itself: reads of the caller's own history, in every level but none. */
+const OWN = ['memory_search', 'remember_caller'];
 const levels = [
-  // tools.known, caller, whether the tool is offered and works
-  [undefined, KNOWN, false], ['none', KNOWN, false], ['safe', KNOWN, false], ['full', KNOWN, true],
-  ['full', STRANGER, false], ['full', null, false]];
+  // tools.known, caller, whether the agent is offered and works, what else is there
+  [undefined, KNOWN, false, OWN], ['none', KNOWN, false, []], ['safe', KNOWN, false, OWN], ['full', KNOWN, true, OWN],
+  ['full', STRANGER, false, []], ['full', null, false, []]];
 
 describe('what a level opens', { concurrency: 4 }, () => {
-  for (const [known, from, works] of levels) {
+  for (const [known, from, works, own] of levels) {
     test(`tools.known ${known ?? 'by default'}, ${from === KNOWN ? 'a known caller' : from === null
       ? 'a withheld number' : 'a stranger'}: ${works ? 'tools' : 'no tools'}`, async (t) => {
       const made = await rig(t, { rules: [{ reply: 'Forty-two.' }],
@@ -246,7 +248,7 @@ describe('what a level opens', { concurrency: 4 }, () => {
         { call: 'ask_openclaw', args: { request: 'the answer' } }] } }, { wait: 'tool' },
       { wait: 'assistant' }, ...bye] });
       assertOnce(call);
-      assert.deepEqual(toolNames(call.session), works ? ['ask_openclaw', 'end_call'] : ['end_call']);
+      assert.deepEqual(toolNames(call.session), [...(works ? ['ask_openclaw'] : []), 'end_call', ...own]);
       assert.equal(made.gateway.chats.length, works ? 1 : 0);
       assert.match(outputsOf(call)[0].output, works ? /^Forty-two\.$/ : /^Refused/);
       if (!works)
@@ -257,10 +259,10 @@ describe('what a level opens', { concurrency: 4 }, () => {
   }
 });
 
-test('no gateway configured: no tool is offered', async (t) => {
+test('no gateway configured: no agent is offered', async (t) => {
   const made = await rig(t);
   const call = await run(made, { script: [{ wait: 'greeting' }, ...bye] });
-  assert.deepEqual(toolNames(call.session), ['end_call']);
+  assert.deepEqual(toolNames(call.session), ['end_call', ...OWN]);
 });
 
 /* As the sample configuration makes it. */
@@ -275,13 +277,13 @@ const pinCall = (pin) => ({ caller: 'My secret number.', plan: { items: [{ call:
 
 test('the PIN opens the tools in the middle of the call', async (t) => {
   const made = await rig(t, { rules: [{ reply: 'Forty-two.' }],
-    changes: { security: { voice: { tools: { pin_hash: pinHash('4711') } } },
+    changes: { security: { voice: { tools: { pin_hash: pinHash('90817263') } } },
       logging: { voice: { level: 'debug', include_transcripts: false } } } });
   const call = await run(made, { from: STRANGER, script: [{ wait: 'greeting' },
     pinCall('1234'), { wait: 'tool' }, { wait: 'assistant' },
     { caller: 'Tell.', plan: { items: [{ call: 'ask_openclaw', args: { request: 'too early' } }] } },
     { wait: 'tool' }, { wait: 'assistant' },
-    pinCall('4711'), { wait: 'tool' }, { wait: 'assistant' },
+    pinCall('90817263'), { wait: 'tool' }, { wait: 'assistant' },
     { caller: 'What is the answer?' }, { wait: 'tool' }, { wait: 'assistant' }, ...bye] });
   assertOnce(call);
   const outputs = outputsOf(call).map((o) => o.output);
@@ -297,7 +299,7 @@ test('the PIN opens the tools in the middle of the call', async (t) => {
   assert.equal(story.call.level, 'proven');
   const everywhere = JSON.stringify([story, made.host.events, made.rows('SELECT * FROM tool_run'),
     made.rows('SELECT * FROM hop')]) + made.host.stderr.text;
-  assert.ok(!everywhere.includes('4711'), 'the PIN stands nowhere');
+  assert.ok(!everywhere.includes('90817263'), 'the PIN stands nowhere');
   // Caller ID is no proof: the next call from there begins anew.
   const next = await run(made, { from: STRANGER, script: [{ wait: 'greeting' }, { hangup: true }] });
   assert.ok(!toolNames(next.session).includes('ask_openclaw'));
@@ -305,9 +307,9 @@ test('the PIN opens the tools in the middle of the call', async (t) => {
 
 test('after three wrong PINs the right one is not looked at', async (t) => {
   const made = await rig(t, { rules: [{ reply: 'Forty-two.' }],
-    changes: { security: { voice: { tools: { pin_hash: pinHash('4711') } } } } });
+    changes: { security: { voice: { tools: { pin_hash: pinHash('90817263') } } } } });
   const call = await run(made, { from: STRANGER, script: [{ wait: 'greeting' },
-    ...['1', '22', ''.padEnd(500, '3'), '4711'].flatMap((pin) => [pinCall(pin), { wait: 'tool' },
+    ...['1', '22', ''.padEnd(500, '3'), '90817263'].flatMap((pin) => [pinCall(pin), { wait: 'tool' },
       { wait: 'assistant' }]), ...bye] });
   const outputs = outputsOf(call).map((o) => o.output);
   assert.match(outputs[2], /wrong/);
@@ -328,7 +330,7 @@ test('a personality with tools of its own, read again for each call', async (t) 
     plan: { items: [{ say: 'A moment.' }, { call: 'lights', args: { on: true } }] } }, { wait: 'tool' },
   { wait: 'assistant' }, ...bye] });
   assertOnce(first);
-  assert.deepEqual(toolNames(first.session), ['ask_openclaw', 'end_call', 'lights']);
+  assert.deepEqual(toolNames(first.session), ['ask_openclaw', 'end_call', ...OWN, 'lights']);
   assert.equal(first.session.audio.output.voice, 'cedar');
   assert.match(first.session.instructions, /^Speak like Ada\.[\s\S]*Your name is Ada[\s\S]*"Ada here\."/);
   assert.match(made.gateway.chats[0].words, /"lights".*\{"on":true\}/);
@@ -337,7 +339,7 @@ test('a personality with tools of its own, read again for each call', async (t) 
   write({ name: 'Bob', instructions: 'Speak like Bob.' });
   const second = await run(made, { script: [{ wait: 'greeting' }, ...bye] });
   assert.match(second.session.instructions, /^Speak like Bob\./);
-  assert.deepEqual(toolNames(second.session), ['ask_openclaw', 'end_call']);
+  assert.deepEqual(toolNames(second.session), ['ask_openclaw', 'end_call', ...OWN]);
   assert.equal(second.session.audio.output.voice, 'marin');
 
   fs.writeFileSync(file, '{"name": 5,');
