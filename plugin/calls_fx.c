@@ -216,14 +216,6 @@ static void do_send(struct live *lc, const struct call_fx *fx)
         break;
     case CALL_SEND_NEWS: rc = rt_write_message(&b, event_id, item_id, "system", fx->u.send.text); break;
     case CALL_SEND_RETRIEVE: rc = rt_write_item_retrieve(&b, event_id, item_id); break;
-    case CALL_SEND_CANCEL:
-        rc = rt_write_response_cancel(&b, event_id);
-        if (rc == 0)
-            rc = rt_sideband_send(lc->side, buf_str(&b));
-        buf_clear(&b);
-        if (rc == 0)
-            rc = rt_write_output_clear(&b, event_id);
-        break;
     }
     if (rc == 0)
         rc = rt_sideband_send(lc->side, buf_str(&b));

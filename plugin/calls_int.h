@@ -53,7 +53,7 @@ struct calls {
     unsigned attaching;
     struct live *attach_first, *attach_last;
     unsigned held_by_others;
-    bool adopting, feeding, leaving;
+    bool adopting, leaving;
     struct call_effects fx;
 };
 

@@ -213,8 +213,7 @@ enum call_send_kind {
     CALL_SEND_RESPONSE, /* response.create: instructions, allow_tools */
     CALL_SEND_OUTPUT,   /* function_call_output: item_id, call_id, text */
     CALL_SEND_NEWS,     /* a system message: item_id, text */
-    CALL_SEND_RETRIEVE, /* item_id */
-    CALL_SEND_CANCEL    /* response.cancel and output_audio_buffer.clear */
+    CALL_SEND_RETRIEVE  /* item_id */
 };
 
 #define CALL_SAVE_STATE (1u << 0)

@@ -95,7 +95,6 @@ static inline void kit_on_send(struct kit *k, const struct call_fx *f)
         k->news = t;
         break;
     case CALL_SEND_RETRIEVE: k->retrieve[k->n_retrieves++ % KIT_LIST] = t; break;
-    case CALL_SEND_CANCEL:
     default: break;
     }
 }
