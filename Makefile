@@ -238,7 +238,7 @@ CONF_SOS := $(patsubst tests/conformance/so_%.c,$(B)/tests/conformance/so_%.so,$
 BENCH_BINS := $(patsubst tests/bench/bench_%.c,$(B)/tests/bench/bench_%,$(sort $(wildcard tests/bench/bench_*.c)))
 # What measurements run beside the plugin: a small host, and servers to compare with.
 BENCH_TOOLS := $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(sort $(wildcard tests/bench/load_*.c tests/bench/peer_*.c)))
-RUN = $(PYTHON) tests/run --builddir $(B) --build $(BUILD) --tools $(TOOLS) $(if $(T),--only '$(T)')
+RUN = $(PYTHON) tests/run --builddir $(B) --build $(BUILD) --tools $(TOOLS) $(if $(T),--only '$(T)') $(if $(AGAIN),--again)
 
 # Conformance programs know a plugin by its ABI alone: they are not linked with its archives.
 $(B)/tests/conformance/test_%: $(B)/obj/tests/conformance/test_%.o
@@ -319,6 +319,7 @@ help:
 	@echo "make so|host|addon one of them"
 	@echo "make unit          unit tests; make unit-test_NAME one program of them"
 	@echo "make test          unit, conformance and integration tests; T=part-of-a-name chooses"
+	@echo "                   AGAIN=1 runs a file that failed once more at the end, and says so"
 	@echo "make test-long     the same with the cases that take minutes"
 	@echo "make test-asan     the same with AddressSanitizer and UBSan; test-tsan with ThreadSanitizer"
 	@echo "make bench         the measurements"
