@@ -18,6 +18,7 @@ typedef void journal_fn(void *arg, int rc);
 /* ---- Calls ---- */
 
 /* Durable states of a call, text in the column call.state. */
+#define JOURNAL_WAITING "waiting"   /* has a line (lines.h) but no leg of the model: dialling, or parked */
 #define JOURNAL_CLAIMED "claimed"   /* ours; an accept may be in flight */
 #define JOURNAL_ACCEPTED "accepted" /* the provider took the accept */
 #define JOURNAL_LIVE "live"         /* the sideband spoke; the greeting was asked for */

@@ -8,6 +8,7 @@
 #include "plugin/base/id.h"
 #include "plugin/base/phone.h"
 #include "plugin/call/call.h"
+#include "plugin/call/line.h"
 #include "sessions/caller.h"
 
 struct app;
@@ -39,12 +40,34 @@ int calls_end(struct calls *cs, struct str id, enum call_reason reason, struct s
 /* Detaches from all calls, which live on at the provider. */
 void calls_leave(struct calls *cs);
 
+/* ---- From the telephone's side (lines.h); unknown calls are ignored ---- */
+
+struct calls_waiting { /* a call whose line begins: it has no leg of the model yet. Borrowed */
+    struct id id;
+    bool outbound;
+    struct phone other;        /* the number at the other end */
+    struct caller_verdict verdict; /* level: at most linked */
+    struct str spec;           /* JSON: message, purpose, context, session, voicemail_message; "" inbound */
+    uint64_t received_wall_ms, max_duration_ms;
+    bool notice, ask_consent;  /* words about recording come first */
+};
+/* Its rows are durable. The call waits (CALL_WAITING) until calls_leg(). */
+void calls_begin_waiting(struct calls *cs, const struct calls_waiting *in);
+/* The model's leg came in and its claim is durable: accept it. ERR_NOT_FOUND: reject it, its call is over. */
+int calls_leg(struct calls *cs, struct str call, struct str openai_call_id, struct str sip_call_id);
+/* What the line tells the model's side (enum line_tell, all but TELL_OVER). */
+void calls_line(struct calls *cs, struct str call, enum line_tell what, struct str text);
+/* The line is over: so is the call. outcome: line_outcome_name(). */
+void calls_line_over(struct calls *cs, struct str call, enum line_outcome outcome, struct str detail);
+
 /* ---- From the agent's runs (runs.h); unknown calls are ignored ---- */
 void calls_tool_done(struct calls *cs, struct str call, struct str tool_call, int rc, struct str text);
 /* false: the call is gone, so the run must not act. */
 bool calls_tool_acting(struct calls *cs, struct str call, struct str tool_call);
 /* A person wrote in a chat while a call of theirs is live: the model is told. */
 void calls_tell_person(struct calls *cs, struct str person, struct str identity, struct str text);
+/* Persons became one or several: who each live caller is is asked again. */
+void calls_know_again(struct calls *cs);
 /* The number of a call was linked to a chat by a code: what that opens is opened. */
 void calls_linked(struct calls *cs, struct str call, struct str identity);
 /* The caller proved who they are: tools of that level open. */

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef MEMORY_LINES_H
+#define MEMORY_LINES_H
+/*
+ * Rows of the telephone's side of calls: lines (one a call, the machine of plugin/call/line.h as text), the
+ * references of model legs, actions asked for, recordings, questions to the owner. As in journal.h: copies, one
+ * store operation, answer on the loop thread after the commit; all writes STORE_RETRY unless said.
+ *
+ * Tables (schema 3): line(call, carrier, ref, phase, outcome, code, detail, number, own, machine, spec, idem, ...)
+ * leg_ref(ref, call, used)  leg_sid(sid, call)  action(id, call, kind, state, ...)  recording(call, sid, ...)
+ * question(id, call, text, state, ...). Whose a line is, is said by its call's row.
+ */
+#include "memory/journal.h"
+
+struct line_row { /* borrowed */
+    struct str call, carrier, ref, phase, outcome, code, detail;
+    struct str number, own;      /* the other end, and ours */
+    struct str machine;          /* line_write(); empty once over */
+    struct str spec;             /* what was asked for: purpose, context, message, session ... a JSON object */
+    struct str idem, idem_hash;  /* idempotency key and hash of the request; may be empty */
+    uint64_t made_at, due_at, answered_at, ended_at;
+};
+
+/* NEW, SAME (the key stands with the same body: call says which), OTHER (with another body). */
+enum line_made { LINE_MADE_NEW, LINE_MADE_SAME, LINE_MADE_OTHER };
+typedef void line_made_fn(void *arg, int rc, enum line_made made, struct str call);
+/*
+ * Inserts the call's row (state JOURNAL_WAITING, owned by this instance) and the line's, all or nothing. Not
+ * begun by deadline_ms: ERR_TIMEOUT. Not retried.
+ */
+int line_put(struct store *s, const struct journal_call *call, const struct line_row *row, uint64_t deadline_ms,
+             line_made_fn *fn, void *arg);
+/* phase, outcome, code, detail, machine, answered_at, ended_at, due_at. ERR_NOT_FOUND: not this instance's any more. */
+int line_save(struct store *s, const struct line_row *row, journal_fn *fn, void *arg);
+/* A leg known by its sid at the carrier belongs to the call. Repeats are fine. */
+int line_note_leg(struct store *s, struct str sid, struct str call, journal_fn *fn, void *arg);
+/*
+ * The model's leg of reference `ref` came in as openai_call_id: claims both ids as journal_claim() does, ties
+ * them to the line's call, marks the reference as used; the call's row gets the ids and state "claimed".
+ */
+enum line_leg_result {
+    LINE_LEG_NEW,
+    LINE_LEG_DUPLICATE, /* these ids are claimed already */
+    LINE_LEG_UNKNOWN,   /* no such reference, or it was used */
+    LINE_LEG_OVER       /* its call is over, or another instance's */
+};
+typedef void line_leg_fn(void *arg, int rc, enum line_leg_result result, struct str call);
+int line_claim_leg(struct store *s, struct str ref, struct str openai_call_id, struct str sip_call_id, uint64_t now_ms,
+                   uint64_t deadline_ms, line_leg_fn *fn, void *arg);
+/* A reference is given out (before the leg is created), in the same commit as a line_save() queued with it. */
+int line_note_ref(struct store *s, struct str ref, struct str call, journal_fn *fn, void *arg);
+
+/* Lines whose calls this instance drives (after journal_adopt) and which are not over. */
+typedef void lines_found_fn(void *arg, int rc, const struct line_row *rows, unsigned n);
+int lines_open_rows(struct store *s, lines_found_fn *fn, void *arg);
+/* The call of a leg's sid, or of a room's reference, live or over: {"call","phase","outcome"} or ERR_NOT_FOUND. */
+typedef void line_who_fn(void *arg, int rc, struct str call, struct str phase);
+int line_of(struct store *s, struct str ref_or_sid, line_who_fn *fn, void *arg);
+
+/* ---- Actions ---- */
+struct action_row {
+    struct str id, call, kind, state, error, idem, idem_hash, body;
+    uint64_t at, done_at;
+};
+/* made as for line_put(): SAME gives the id of the action that stands. `call` of the callback is the action's id. */
+int action_put(struct store *s, const struct action_row *row, line_made_fn *fn, void *arg);
+int action_save(struct store *s, struct str id, struct str state, struct str error, uint64_t done_at,
+                journal_fn *fn, void *arg);
+/* {"actions":[...]} of a call, oldest first. */
+int action_list(struct store *s, struct str call, journal_query_fn *fn, void *arg);
+
+/* ---- Recordings ---- */
+struct recording_row {
+    struct str call, sid, path, sha256, type, error;
+    struct str state; /* fetching stored absent failed deleted */
+    uint64_t bytes, at, due_at;
+    unsigned channels, attempts;
+    bool sealed, erase_at_carrier;
+};
+int recording_put(struct store *s, const struct recording_row *row, journal_fn *fn, void *arg); /* or replaces */
+typedef void recordings_fn(void *arg, int rc, const struct recording_row *rows, unsigned n);
+/* call empty: all that are to be fetched. ERR_NOT_FOUND never: n is 0. */
+int recording_rows(struct store *s, struct str call, recordings_fn *fn, void *arg);
+
+/* ---- Questions to the owner ---- */
+struct question_row {
+    struct str id, call, text, answer, identity;
+    struct str state; /* open answered expired told */
+    uint64_t asked_at, until, answered_at;
+};
+int question_put(struct store *s, const struct question_row *row, journal_fn *fn, void *arg); /* or replaces */
+typedef void questions_fn(void *arg, int rc, const struct question_row *rows, unsigned n);
+int question_rows(struct store *s, questions_fn *fn, void *arg); /* not yet told */
+
+#endif

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PLUGIN_CARRIER_CARRIER_H
+#define PLUGIN_CARRIER_CARRIER_H
+/*
+ * Who owns the telephone line, behind one interface: Twilio (twilio*.c), and numbers whose trunk points straight
+ * at the speech API (siponly.c). A carrier verifies and reads its webhooks into events of ours, carries out the
+ * commands of plugin/call/line.h, and renders what it should do next. It keeps no state of calls: that is the
+ * line's. Owner: plugin/lines.c. Loop thread.
+ *
+ * What comes next is a list of abstract steps. A carrier that pulls documents (Twilio: TwiML, Plivo: XML) renders
+ * them into the answer of a webhook or into a command; one that is driven by commands (Telnyx) sends them one by one.
+ */
+#include "plugin/base/buf.h"
+#include "plugin/call/line.h"
+#include "plugin/net/httpc.h"
+
+struct carrier;
+struct carrier_fetch;
+
+/* ---- Webhooks ---- */
+
+struct carrier_header { struct str name, value; };
+
+struct carrier_hook { /* one request of the carrier; borrowed */
+    struct str method;
+    struct str path;          /* ours, below the public base URL: "/twilio/status" */
+    struct str query;         /* as it came, undecoded, without '?' */
+    struct str body, content_type;
+    const struct carrier_header *headers;
+    unsigned n_headers;
+};
+
+enum carrier_said { /* what a webhook says */
+    SAID_NOTHING = 0,         /* understood, of no concern */
+    SAID_INCOMING,            /* a call rings at our number: steps are due as the answer */
+    SAID_STATUS, SAID_ROOM, SAID_MACHINE, SAID_DIGITS, SAID_RECORDING, /* `event` holds it */
+    SAID_NEEDS_WORDS,         /* the carrier fetches what it should say (announcement `token`) */
+    SAID_DIAL_ENDED           /* the caller left the room by itself or the room ended: steps are due */
+};
+
+struct carrier_event { /* text lives in `text` until carrier_event_free() */
+    enum carrier_said said;
+    struct line_event event;  /* kind LINE_EV_* for STATUS, ROOM, MACHINE, DIGITS, RECORDING */
+    struct str ref;           /* our reference, from our own callback URL; empty: none */
+    struct str token;         /* SAID_NEEDS_WORDS, SAID_DIGITS: from our own callback URL */
+    struct str sid, from, to; /* SAID_INCOMING: the leg, and addresses as the carrier wrote them */
+    struct str attestation;   /* SAID_INCOMING: STIR/SHAKEN result, or empty */
+    struct buf text;
+};
+
+/* ---- What to do next ---- */
+
+enum carrier_step_kind {
+    STEP_JOIN,     /* into the room `ref` as `label`; the room ends when this leg leaves if `ends_room` */
+    STEP_SAY,      /* text */
+    STEP_PAUSE,    /* seconds */
+    STEP_DIGITS,   /* play digits: text */
+    STEP_GATHER,   /* say text, collect up to n digits for seconds; the answer comes with `token` */
+    STEP_REJECT,   /* refuse without answering: busy if `busy`; only as the first step */
+    STEP_HANG_UP
+};
+struct carrier_step {
+    enum carrier_step_kind kind;
+    struct str text, ref, label, token;
+    unsigned n, seconds;
+    bool ends_room, busy;
+};
+
+/* ---- The interface ---- */
+
+struct carrier_answer { /* of a command; borrowed for the callback */
+    unsigned cmd;
+    enum line_cmd what;
+    int http_status;          /* 0: none came */
+    bool maybe_sent;
+    bool busy;                /* refused for its rate (429): nothing was done */
+    uint32_t retry_after_ms;
+    struct str sid, room, code, message;
+    bool room_live;           /* LOOK_UP */
+    const struct line_seen_leg *legs;
+    unsigned n_legs;
+};
+/* `call` is the call's id as it was given with the command. Not from inside carrier_command(). */
+typedef void carrier_answer_fn(void *arg, struct str call, const struct carrier_answer *a);
+
+struct carrier_order { /* a command; copied */
+    unsigned cmd;
+    enum line_cmd what;
+    struct str call;
+    const struct line *line;  /* its room, settings and legs as they are now */
+    const struct leg *leg;    /* NULL: the room */
+    struct str text, token;   /* token: names an action or announcement in callbacks */
+    bool secret;              /* text is never logged */
+};
+
+struct carrier_ops {
+    const char *name;         /* "twilio", "sip" */
+    unsigned can;             /* LINE_CAN_* */
+    /* 0; ERR_AUTH (see err.h): the signature is wrong. Constant time. */
+    int (*verify)(const struct carrier *c, const struct carrier_hook *hook);
+    /* 0; ERR_INVALID. Unknown parameters are ignored. *out is filled in any case and must be freed. */
+    int (*read)(const struct carrier *c, const struct carrier_hook *hook, struct carrier_event *out);
+    /* Writes the document that the webhook is answered with, and its content type. */
+    int (*render)(const struct carrier *c, const struct carrier_step *steps, unsigned n, struct buf *out,
+                  const char **content_type);
+    /* 0, or negative: nothing was sent and the answer will not come. */
+    int (*command)(struct carrier *c, const struct carrier_order *order);
+    /* Streams the finished recording `sid`; see carrier_fetch. */
+    int (*fetch)(struct carrier *c, struct str sid, const struct carrier_fetch *fetch);
+    /* Deletes it at the carrier; done(arg, http_status or 0). */
+    int (*erase)(struct carrier *c, struct str sid, void (*done)(void *arg, int http_status), void *arg);
+    /* Cancels all without callbacks; `closed` once on the loop. */
+    void (*close)(struct carrier *c, void (*closed)(void *arg), void *arg);
+};
+
+struct carrier { /* embedded first in each implementation */
+    const struct carrier_ops *ops;
+    carrier_answer_fn *on_answer;
+    void *arg;
+};
+
+struct carrier_fetch {
+    void (*on_data)(void *arg, struct str data);
+    /* Once: http_status 200 = whole; 0: text says why not; 404: not there (yet). */
+    void (*on_done)(void *arg, int http_status, struct str text);
+    void *arg;
+    unsigned channels;        /* asked for: 1 or 2 */
+};
+
+/* ---- Twilio (REST 2010-04-01, TwiML, X-Twilio-Signature) ---- */
+
+struct twilio_config {
+    struct str account_sid;
+    const char *const *auth_tokens; /* the first signs nothing of ours but is used for REST; all verify */
+    unsigned n_auth_tokens;
+    struct str api_key_sid, api_key_secret; /* both or none: used for REST instead of the token */
+    struct str base_url;      /* "" : api.twilio.com, or by region and edge */
+    struct str region, edge;
+    struct str public_url;    /* our own, as Twilio is given it, without a slash at the end */
+    struct str ca_file;
+    struct str recording_channels; /* "dual" | "mono" */
+};
+/* ERR_INVALID, ERR_TLS, ERR_NOMEM; e names key and cure. */
+int twilio_open(struct carrier **out, struct loop *loop, const struct twilio_config *config, carrier_answer_fn *fn,
+                void *arg, const struct log *log, struct err *e);
+
+/* ---- A trunk that points straight at the speech API: no REST, no webhooks of its own ---- */
+
+/* refer and hang-up go through the speech API's REST: plugin/lines.c gives the functions. */
+struct sip_only_config {
+    int (*refer)(void *arg, struct str call, struct str number, unsigned cmd);
+    int (*hang_up)(void *arg, struct str call, unsigned cmd);
+    void *arg;
+};
+int sip_only_open(struct carrier **out, const struct sip_only_config *config, carrier_answer_fn *fn, void *arg);
+
+#endif
