@@ -11,12 +11,24 @@
 #include "plugin/base/err.h"
 #include "plugin/base/json.h"
 #include "plugin/base/log.h"
+#include "plugin/base/zone.h"
 
 struct config_list {
     const char **v; /* NUL-terminated texts */
     unsigned n;
 };
 
+struct config_pair {
+    const char *name, *value;
+};
+
+struct config_map { /* in the order of the file */
+    const struct config_pair *v;
+    unsigned n;
+};
+
+enum config_voicemail { CONFIG_VOICEMAIL_HANGUP, CONFIG_VOICEMAIL_MESSAGE, CONFIG_VOICEMAIL_CONTINUE };
+enum config_consent { CONFIG_CONSENT_NONE, CONFIG_CONSENT_NOTICE, CONFIG_CONSENT_ASK };
 enum config_tools { CONFIG_TOOLS_NONE, CONFIG_TOOLS_SAFE, CONFIG_TOOLS_FULL };
 
 struct config { /* every text is NUL-terminated, "" when not set */
@@ -31,9 +43,28 @@ struct config { /* every text is NUL-terminated, "" when not set */
         const char *turn_detection, *noise_reduction, *reasoning_effort; /* noise "off" is "" here */
     } openai;
     struct {
-        const char *account_sid, *auth_token, *phone_number, *base_url, *region, *edge;
-        const char *api_key_sid, *api_key_secret;
+        bool ready; /* account_sid, auth_token and phone_number are there: it is the carrier */
+        const char *account_sid, *base_url, *region, *edge;
+        const char *api_key_sid, *api_key_secret; /* both or none; for requests, instead of auth_token */
+        const char *auth_token, *phone_number;    /* the first of each list, "" without one */
+        struct config_list auth_tokens;           /* each may have signed a callback */
+        struct config_list phone_numbers;         /* all our own, E.164 */
     } twilio;
+    struct {
+        uint32_t ring_timeout_s, calls_per_second, retries;
+        uint32_t hold_drop_after_s; /* 0: never */
+        uint32_t ask_owner_timeout_ms, queue_max_min;
+        const char *default_country;    /* "DE", or "" */
+        struct zone_hours quiet_hours;  /* of the callee's own time zone */
+        enum config_voicemail voicemail;
+        const char *voicemail_message;  /* "": the assistant finds its own words */
+    } outbound;
+    struct {
+        bool dual;
+        uint32_t max_mb, retention_days; /* 0: for ever */
+        const char *encryption_key;      /* 64 hex digits, or "" */
+        struct config_map consent;       /* number prefix or "*" -> word; see config_consent_of() */
+    } recording;
     struct {
         const char *bind, *base_url, *tls_cert, *tls_key;
         int port;
@@ -73,6 +104,9 @@ struct config { /* every text is NUL-terminated, "" when not set */
         bool unknown_allowed;  /* unknown_caller_policy */
         bool cross_channel_context_filtering, memory_access_filtering;
         struct config_list whitelist, blacklist; /* E.164 */
+        bool destinations_given; /* allow stands in the file, if only as []; else it is the default */
+        struct config_list destinations_allow, destinations_deny; /* "+49", "+15551234567", "*" */
+        struct config_map transfer_targets; /* name -> E.164 */
         enum config_tools tools_unknown, tools_known, tools_linked, tools_proven;
         const char *pin_hash;  /* the form in plugin/base/secret.h */
         struct config_list attestation_headers;
@@ -102,6 +136,8 @@ struct config { /* every text is NUL-terminated, "" when not set */
 int config_read(struct config **out, struct str create_json, struct buf *faults, struct buf *warnings);
 struct config *config_ref(struct config *c);
 void config_unref(struct config *c); /* NULL is fine; secrets are wiped */
+/* What must precede the recording of a call with this number ("" when withheld): the longest prefix counts. */
+enum config_consent config_consent_of(const struct config *c, struct str number);
 
 /* The personality file earlier users have, reread for each call. */
 struct agent_tool {

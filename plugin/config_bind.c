@@ -7,7 +7,7 @@
 
 #define ALL_BYTES_MAX (4u << 20)
 
-enum member_type { MEMBER_TEXT, MEMBER_BOOL, MEMBER_U32, MEMBER_INT, MEMBER_LIST };
+enum member_type { MEMBER_TEXT, MEMBER_BOOL, MEMBER_U32, MEMBER_INT, MEMBER_LIST, MEMBER_MAP };
 
 struct member {
     const char *path;
@@ -20,6 +20,7 @@ struct member {
 #define U32(path, field) {path, offsetof(struct config, field), MEMBER_U32}
 #define INT(path, field) {path, offsetof(struct config, field), MEMBER_INT}
 #define LIST(path, field) {path, offsetof(struct config, field), MEMBER_LIST}
+#define MAP(path, field) {path, offsetof(struct config, field), MEMBER_MAP}
 #define VOICE "channels.voice."
 
 /* Where each key lies. Those that are words for something else are set in bind_words(). */
@@ -42,13 +43,25 @@ static const struct member members[] = {
     TEXT(VOICE "openai.noise_reduction", openai.noise_reduction),
     TEXT(VOICE "openai.reasoning_effort", openai.reasoning_effort),
     TEXT(VOICE "twilio.account_sid", twilio.account_sid),
-    TEXT(VOICE "twilio.auth_token", twilio.auth_token),
-    TEXT(VOICE "twilio.phone_number", twilio.phone_number),
+    LIST(VOICE "twilio.auth_token", twilio.auth_tokens),
+    LIST(VOICE "twilio.phone_number", twilio.phone_numbers),
     TEXT(VOICE "twilio.base_url", twilio.base_url),
     TEXT(VOICE "twilio.region", twilio.region),
     TEXT(VOICE "twilio.edge", twilio.edge),
     TEXT(VOICE "twilio.api_key_sid", twilio.api_key_sid),
     TEXT(VOICE "twilio.api_key_secret", twilio.api_key_secret),
+    U32(VOICE "outbound.ring_timeout_seconds", outbound.ring_timeout_s),
+    TEXT(VOICE "outbound.default_country", outbound.default_country),
+    U32(VOICE "outbound.calls_per_second", outbound.calls_per_second),
+    U32(VOICE "outbound.retries", outbound.retries),
+    TEXT(VOICE "outbound.voicemail_message", outbound.voicemail_message),
+    U32(VOICE "outbound.hold_drop_after_seconds", outbound.hold_drop_after_s),
+    U32(VOICE "outbound.ask_owner_timeout_ms", outbound.ask_owner_timeout_ms),
+    U32(VOICE "outbound.queue_max_minutes", outbound.queue_max_min),
+    U32(VOICE "recording.max_mb", recording.max_mb),
+    U32(VOICE "recording.retention_days", recording.retention_days),
+    TEXT(VOICE "recording.encryption_key", recording.encryption_key),
+    MAP(VOICE "recording.consent", recording.consent),
     INT(VOICE "webhook.port", webhook.port),
     TEXT(VOICE "webhook.base_url", webhook.base_url),
     LIST(VOICE "webhook.secret", webhook.secrets),
@@ -103,6 +116,9 @@ static const struct member members[] = {
     LIST("security.voice.whitelist", security.whitelist),
     BOOL("security.voice.blacklist_enabled", security.blacklist_enabled),
     LIST("security.voice.blacklist", security.blacklist),
+    LIST("security.voice.destinations.allow", security.destinations_allow),
+    LIST("security.voice.destinations.deny", security.destinations_deny),
+    MAP("security.voice.transfer_targets", security.transfer_targets),
     BOOL("security.voice.cross_channel_context_filtering",
          security.cross_channel_context_filtering),
     BOOL("security.voice.memory_access_filtering", security.memory_access_filtering),
@@ -133,6 +149,17 @@ static void list_bind(struct config_list *list, struct config_reader *r, const s
         texts[i] = arena_text(&r->mem, v->v[i].text);
     list->v = texts;
     list->n = v->n;
+}
+
+static void map_bind(struct config_map *map, struct config_reader *r, const struct config_value *v)
+{
+    struct config_pair *pairs = v->n > 0 ? arena_alloc(&r->mem, v->n * sizeof *pairs) : NULL;
+
+    map->v = pairs;
+    map->n = pairs ? v->n : 0;
+    for (unsigned i = 0; i < map->n; i++)
+        pairs[i] = (struct config_pair){arena_text(&r->mem, v->v[i].name),
+                                        arena_text(&r->mem, v->v[i].text)};
 }
 
 static long long number(const struct config_value *v)
@@ -172,6 +199,7 @@ static void member_bind(struct config *c, struct config_reader *r, const struct 
         memcpy(at, &i, sizeof i);
         break;
     case MEMBER_LIST: list_bind((struct config_list *)(void *)at, r, v); break;
+    case MEMBER_MAP: map_bind((struct config_map *)(void *)at, r, v); break;
     }
 }
 
@@ -182,6 +210,48 @@ static enum config_tools tools_at(struct config_reader *r, const char *path)
     return str_eq(s, STR("full"))   ? CONFIG_TOOLS_FULL
            : str_eq(s, STR("safe")) ? CONFIG_TOOLS_SAFE
                                     : CONFIG_TOOLS_NONE;
+}
+
+static const char *first_of(const struct config_list *list)
+{
+    return list->n > 0 ? list->v[0] : "";
+}
+
+/* What concerns the carrier, calls that we place, and recordings. */
+static void bind_calling(struct config *c, struct config_reader *r)
+{
+    struct str voicemail = config_text_at(r, VOICE "outbound.voicemail");
+
+    c->twilio.auth_token = first_of(&c->twilio.auth_tokens);
+    c->twilio.phone_number = first_of(&c->twilio.phone_numbers);
+    c->twilio.ready = *c->twilio.account_sid && *c->twilio.auth_token && *c->twilio.phone_number;
+    c->outbound.voicemail = str_eq(voicemail, STR("hangup"))     ? CONFIG_VOICEMAIL_HANGUP
+                            : str_eq(voicemail, STR("continue")) ? CONFIG_VOICEMAIL_CONTINUE
+                                                                 : CONFIG_VOICEMAIL_MESSAGE;
+    (void)zone_hours_read(&c->outbound.quiet_hours, config_text_at(r, VOICE "outbound.quiet_hours"));
+    c->recording.dual = str_eq(config_text_at(r, VOICE "recording.channels"), STR("dual"));
+    c->security.destinations_given =
+        config_value_at(r, "security.voice.destinations.allow")->origin < CONFIG_FROM_DEFAULT;
+}
+
+enum config_consent config_consent_of(const struct config *c, struct str number)
+{
+    const char *word = "notice";
+    size_t best = 0;
+
+    for (unsigned i = 0; i < c->recording.consent.n; i++) {
+        const struct config_pair *p = &c->recording.consent.v[i];
+        bool all = strcmp(p->name, "*") == 0;
+        size_t n = all ? 1 : strlen(p->name); /* a prefix has two bytes at least */
+
+        if (n > best && (all || str_starts(number, str_of(p->name)))) {
+            best = n;
+            word = p->value;
+        }
+    }
+    return strcmp(word, "none") == 0  ? CONFIG_CONSENT_NONE
+           : strcmp(word, "ask") == 0 ? CONFIG_CONSENT_ASK
+                                      : CONFIG_CONSENT_NOTICE;
 }
 
 static void bind_words(struct config *c, struct config_reader *r)
@@ -198,6 +268,7 @@ static void bind_words(struct config *c, struct config_reader *r)
     c->security.tools_known = tools_at(r, "security.voice.tools.known");
     c->security.tools_linked = tools_at(r, "security.voice.tools.linked");
     c->security.tools_proven = tools_at(r, "security.voice.tools.proven");
+    bind_calling(c, r);
     if (strcmp(c->openai.noise_reduction, "off") == 0)
         c->openai.noise_reduction = "";
 }
@@ -209,13 +280,21 @@ static void text_write(struct buf *b, const struct config_key *key, struct str t
     jw_str(b, (key->flags & CONFIG_KEY_SECRET) ? STR("***") : text);
 }
 
-static void value_write(struct buf *b, const struct config_key *key, const struct config_value *v)
+static void value_write(struct config_reader *r, struct buf *b, const struct config_key *key,
+                        const struct config_value *v)
 {
     if (config_key_is_list(key)) {
         jw_open(b, '[');
         for (unsigned i = 0; i < v->n; i++)
             text_write(b, key, v->v[i].text);
         jw_close(b, ']');
+    } else if (key->type == CONFIG_STRING_MAP) {
+        jw_open(b, '{');
+        for (unsigned i = 0; i < v->n; i++) {
+            jw_key(b, arena_text(&r->scratch, v->v[i].name));
+            text_write(b, key, v->v[i].text);
+        }
+        jw_close(b, '}');
     } else if (v->n == 0) {
         jw_null(b);
     } else if (key->type == CONFIG_BOOL) {
@@ -238,7 +317,7 @@ static int all_make(struct config *c, struct config_reader *r)
         if (config_keys[i].flags & CONFIG_KEY_OLD)
             continue;
         jw_key(&b, config_keys[i].path);
-        value_write(&b, &config_keys[i], &r->values[i]);
+        value_write(r, &b, &config_keys[i], &r->values[i]);
     }
     jw_close(&b, '}');
     rc = b.rc;

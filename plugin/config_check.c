@@ -11,9 +11,6 @@
  * one away from its default is told so, instead of waiting for an effect.
  */
 static const char *const without_effect[] = {
-    "channels.voice.openai.project_id",
-    "channels.voice.twilio.",
-    "channels.voice.call.record_calls",
     "agent.heartbeat.",
     "memory.voice.caller_history_file",
     "memory.voice.persist_transcripts",
@@ -119,7 +116,7 @@ static void check_int(struct config_reader *r, const struct config_key *key, str
 
 static size_t max_bytes(const struct config_key *key)
 {
-    return !config_key_is_list(key) && key->max > 0 ? (size_t)key->max : CONFIG_TEXT_BYTES_MAX;
+    return !config_key_is_many(key) && key->max > 0 ? (size_t)key->max : CONFIG_TEXT_BYTES_MAX;
 }
 
 static bool fits(struct config_reader *r, const struct config_key *key, struct config_value *v,
@@ -239,7 +236,7 @@ static bool alias_take(struct config_reader *r, const struct config_key *key,
 
 static void check_texts(struct config_reader *r, const struct config_key *key, struct config_value *v)
 {
-    size_t most = config_key_is_list(key) ? (key->max > 0 ? (size_t)key->max : CONFIG_LIST_MAX) : 1;
+    size_t most = config_key_is_many(key) ? (key->max > 0 ? (size_t)key->max : CONFIG_LIST_MAX) : 1;
     unsigned kept = 0;
 
     if (v->n > most) {
@@ -278,7 +275,8 @@ static void check_one(struct config_reader *r, const struct config_key *key, str
     case CONFIG_STRING:
     case CONFIG_SECRET:
     case CONFIG_STRING_LIST:
-    case CONFIG_SECRET_LIST: check_texts(r, key, v); return;
+    case CONFIG_SECRET_LIST:
+    case CONFIG_STRING_MAP: check_texts(r, key, v); return;
     }
 }
 
@@ -294,7 +292,7 @@ static struct config_entry *entries_of(struct config_reader *r, const struct con
     if (v == NULL || rest.n == 0)
         return v;
     if (!config_key_is_list(key)) {
-        v[(*n)++] = (struct config_entry){.text = rest, .shown = rest};
+        v[(*n)++] = (struct config_entry){.name = STR("*"), .text = rest, .shown = rest};
         return v;
     }
     while (str_split(&rest, ',', &part))

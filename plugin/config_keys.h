@@ -14,7 +14,8 @@ enum config_type {
     CONFIG_URL,
     CONFIG_SECRET, /* text that is never printed */
     CONFIG_STRING_LIST, /* a list, or one text alone */
-    CONFIG_SECRET_LIST
+    CONFIG_SECRET_LIST,
+    CONFIG_STRING_MAP /* names of the user's own, each with a text */
 };
 
 /* Bits of config_key.flags. */
@@ -22,6 +23,7 @@ enum config_key_flag {
     CONFIG_KEY_SECRET = 1u << 0,  /* prints as *** */
     CONFIG_KEY_OLD = 1u << 1,     /* has no effect: accepted with `warn` as one warning line */
     CONFIG_KEY_RESTART = 1u << 2, /* a change takes effect at the next start of the channel */
+    CONFIG_KEY_ONE = 1u << 3,     /* of a map: a text alone stands for every name, "*" */
 };
 
 struct config_key {

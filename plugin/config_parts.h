@@ -7,7 +7,7 @@
  *
  *   config_tree.c   finds each key's winning text in the gateway's section and the YAML file
  *   config_env.c    environment and .env: defaults, ${NAME}
- *   config_check.c  each value against its type; config_rules.c: values against each other
+ *   config_check.c  each value against its type; config_rules.c, config_calling.c: against each other
  *   config_bind.c   values into struct config
  *   config_fault.c  what was wrong, sorted
  */
@@ -31,6 +31,7 @@ enum config_origin { /* in the order in which faults are listed */
 };
 
 struct config_entry {
+    struct str name;  /* of a map's entry; "*" where one text stands for every name */
     struct str text;  /* what counts, NUL behind it */
     struct str shown; /* what stands in the source, for messages */
     unsigned line;
@@ -41,7 +42,7 @@ struct config_entry {
 struct config_value { /* of one key */
     enum config_origin origin;
     unsigned line;
-    struct config_entry *v; /* one, or a list's */
+    struct config_entry *v; /* one, or a list's or map's */
     unsigned n;
     bool bad; /* a fault was reported: not to be judged again */
 };
@@ -99,6 +100,7 @@ void config_tree_take(struct config_reader *r);
 /* Index in config_keys, or config_keys_n. */
 unsigned config_key_index(struct str path);
 bool config_key_is_list(const struct config_key *key);
+bool config_key_is_many(const struct config_key *key); /* a list or a map */
 /* The value of a key that must exist, by its path. */
 struct config_value *config_value_at(struct config_reader *r, const char *path);
 /* Its text, or "" when not set. */
@@ -130,6 +132,20 @@ bool config_bool_read(struct str s, bool *out);
 
 /* config_rules.c */
 void config_check_rules(struct config_reader *r);
+const struct config_key *config_key_of(const char *path);
+bool config_is_set(struct config_reader *r, const char *path);
+/* Set and not already faulty: worth judging. */
+bool config_is_good(struct config_reader *r, const char *path);
+/* Printable ASCII without blanks: what goes into a header line of HTTP. */
+bool config_is_visible(struct str s);
+/* Fault at the value of a key that is set. */
+#define CONFIG_FAULT(r, path, ...) \
+    config_value_fault(r, config_key_of(path), config_value_at(r, path), NULL, __VA_ARGS__)
+/* Each entry of the key must be a number in E.164. */
+void config_check_numbers(struct config_reader *r, const char *path);
+
+/* config_calling.c: rules of the carrier, of calls that we place, and of recordings */
+void config_check_calling(struct config_reader *r);
 
 /* config_bind.c */
 /* Values into c. ERR_NOMEM. */

@@ -14,22 +14,17 @@
 #define TOKEN_BYTES_SHORT 16u
 #define LANGUAGE_BYTES_MAX 3u
 
-static const struct config_key *key_of(const char *path)
+const struct config_key *config_key_of(const char *path)
 {
     return &config_keys[config_key_index(str_of(path))];
 }
 
-/* Fault at the value of a key that is set. */
-#define FAULT(r, path, ...) \
-    config_value_fault(r, key_of(path), config_value_at(r, path), NULL, __VA_ARGS__)
-
-static bool is_set(struct config_reader *r, const char *path)
+bool config_is_set(struct config_reader *r, const char *path)
 {
     return config_value_at(r, path)->n > 0;
 }
 
-/* Set and not already faulty: worth judging. */
-static bool is_good(struct config_reader *r, const char *path)
+bool config_is_good(struct config_reader *r, const char *path)
 {
     const struct config_value *v = config_value_at(r, path);
 
@@ -41,8 +36,7 @@ static bool is_true(struct config_reader *r, const char *path)
     return str_eq(config_text_at(r, path), STR("true"));
 }
 
-/* What goes into a header line of HTTP. */
-static bool is_visible_ascii(struct str s)
+bool config_is_visible(struct str s)
 {
     for (size_t i = 0; i < s.n; i++)
         if (s.p[i] <= ' ' || s.p[i] > '~')
@@ -57,7 +51,7 @@ static void require(struct config_reader *r, const char *path, const char *what)
     enum config_origin origin;
     unsigned line;
 
-    if (is_set(r, path) || config_value_at(r, path)->bad)
+    if (config_is_set(r, path) || config_value_at(r, path)->bad)
         return;
     config_place(r, path, &origin, &line);
     config_fault(r, origin, line, str_of(path), "%s", what);
@@ -88,8 +82,8 @@ static void check_headers(struct config_reader *r)
                                         VOICE "api.token", "openclaw.gateway_token"};
 
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
-        if (is_good(r, paths[i]) && !is_visible_ascii(config_text_at(r, paths[i])))
-            FAULT(r, paths[i], "must be printable ASCII without blanks; a line end or quote may "
+        if (config_is_good(r, paths[i]) && !config_is_visible(config_text_at(r, paths[i])))
+            CONFIG_FAULT(r, paths[i], "must be printable ASCII without blanks; a line end or quote may "
                                "have come along when it was pasted");
 }
 
@@ -97,7 +91,7 @@ static void check_token(struct config_reader *r)
 {
     const struct config_value *v = config_value_at(r, VOICE "api.token");
 
-    if (is_good(r, VOICE "api.token") && v->v->text.n < TOKEN_BYTES_SHORT)
+    if (config_is_good(r, VOICE "api.token") && v->v->text.n < TOKEN_BYTES_SHORT)
         config_warning(r, v->origin, v->line, STR(VOICE "api.token"),
                        "is short enough to be guessed; remove it to have one made, or write at "
                        "least %u characters", TOKEN_BYTES_SHORT);
@@ -111,7 +105,7 @@ static void check_language(struct config_reader *r)
     for (size_t i = 0; i < s.n; i++)
         good = good && s.p[i] >= 'a' && s.p[i] <= 'z';
     if (s.n > 0 && !good)
-        FAULT(r, VOICE "openai.transcription_language", "must be a code of ISO 639, such as en or de");
+        CONFIG_FAULT(r, VOICE "openai.transcription_language", "must be a code of ISO 639, such as en or de");
 }
 
 /* ---- models that OpenAI has announced the end of ---- */
@@ -214,10 +208,10 @@ static void check_public_url(struct config_reader *r)
     if (text.n == 0 || url_read(&url, text, NULL) < 0 || url_is_loopback(url.host))
         return;
     if (!url.tls)
-        FAULT(r, VOICE "webhook.base_url", "must begin with https://; webhooks are sent to no "
+        CONFIG_FAULT(r, VOICE "webhook.base_url", "must begin with https://; webhooks are sent to no "
                                            "other");
     else if (!is_public_host(url.host))
-        FAULT(r, VOICE "webhook.base_url",
+        CONFIG_FAULT(r, VOICE "webhook.base_url",
               "%s cannot be reached from outside; write the public name under which the webhook is "
               "registered", config_shown(r, url.host));
 }
@@ -228,10 +222,10 @@ static void check_urls(struct config_reader *r)
     const struct config_value *gateway = config_value_at(r, "openclaw.gateway_url");
 
     for (size_t i = 0; i < sizeof strict / sizeof *strict; i++)
-        if (is_good(r, strict[i]) && is_http_abroad(config_text_at(r, strict[i])))
-            FAULT(r, strict[i], "must begin with https://; http:// is for loopback alone, since the "
+        if (config_is_good(r, strict[i]) && is_http_abroad(config_text_at(r, strict[i])))
+            CONFIG_FAULT(r, strict[i], "must begin with https://; http:// is for loopback alone, since the "
                                 "key would travel in the clear");
-    if (is_good(r, "openclaw.gateway_url") && is_http_abroad(gateway->v->text))
+    if (config_is_good(r, "openclaw.gateway_url") && is_http_abroad(gateway->v->text))
         config_warning(r, gateway->origin, gateway->line, STR("openclaw.gateway_url"),
                        "http:// to another machine: the gateway's token travels in the clear");
     check_public_url(r);
@@ -249,14 +243,14 @@ static void check_bind(struct config_reader *r)
     struct config_value *v = config_value_at(r, VOICE "webhook.bind");
     unsigned char a[16];
 
-    if (!is_good(r, VOICE "webhook.bind"))
+    if (!config_is_good(r, VOICE "webhook.bind"))
         return;
     if (str_eq(v->v->text, STR("localhost")))
         v->v->text = STR("127.0.0.1");
     if (inet_pton(AF_INET, v->v->text.p, a) != 1 && inet_pton(AF_INET6, v->v->text.p, a) != 1)
-        FAULT(r, VOICE "webhook.bind", "must be an IP address such as 127.0.0.1 or 0.0.0.0, not %s",
+        CONFIG_FAULT(r, VOICE "webhook.bind", "must be an IP address such as 127.0.0.1 or 0.0.0.0, not %s",
               config_shown(r, v->v->text));
-    else if (!is_loopback_bind(r) && !is_set(r, VOICE "webhook.tls_cert"))
+    else if (!is_loopback_bind(r) && !config_is_set(r, VOICE "webhook.tls_cert"))
         config_warning(r, v->origin, v->line, STR(VOICE "webhook.bind"),
                        "other machines reach the API without encryption; set webhook.tls_cert and "
                        "tls_key, or let a proxy here do it");
@@ -269,7 +263,7 @@ static void check_readable(struct config_reader *r, const char *path)
     struct err e = {0};
     int rc;
 
-    if (!is_good(r, path))
+    if (!config_is_good(r, path))
         return;
     buf_init(&b, (1u << 20) + 8192);
     rc = config_file_read(&b, v->v->text.p, 1u << 20, &e);
@@ -278,17 +272,17 @@ static void check_readable(struct config_reader *r, const char *path)
     if (rc == ERR_NOMEM)
         r->scratch.rc = rc;
     else if (rc < 0)
-        FAULT(r, path, "%s cannot be read: %s", config_shown(r, v->v->text), e.text);
+        CONFIG_FAULT(r, path, "%s cannot be read: %s", config_shown(r, v->v->text), e.text);
 }
 
 static void check_tls(struct config_reader *r)
 {
     static const char cert[] = VOICE "webhook.tls_cert", key[] = VOICE "webhook.tls_key";
 
-    if (is_set(r, cert) && !is_set(r, key))
-        FAULT(r, cert, "needs webhook.tls_key, the certificate's private key, beside it");
-    if (is_set(r, key) && !is_set(r, cert))
-        FAULT(r, key, "needs webhook.tls_cert, the key's certificate, beside it");
+    if (config_is_set(r, cert) && !config_is_set(r, key))
+        CONFIG_FAULT(r, cert, "needs webhook.tls_key, the certificate's private key, beside it");
+    if (config_is_set(r, key) && !config_is_set(r, cert))
+        CONFIG_FAULT(r, key, "needs webhook.tls_cert, the key's certificate, beside it");
     check_readable(r, cert);
     check_readable(r, key);
     check_readable(r, VOICE "openai.ca_file");
@@ -299,13 +293,13 @@ static void check_verify(struct config_reader *r)
     static const char verify[] = "security.voice.verify_webhook_signatures";
     struct str url = config_text_at(r, VOICE "webhook.base_url");
 
-    if (!is_good(r, verify) || is_true(r, verify))
+    if (!config_is_good(r, verify) || is_true(r, verify))
         return;
     if (!is_loopback_bind(r))
-        FAULT(r, verify, "may be false only while webhook.bind is a loopback address; else anybody "
+        CONFIG_FAULT(r, verify, "may be false only while webhook.bind is a loopback address; else anybody "
                          "could start calls");
     else if (url.n > 0 && !is_loopback_url(url))
-        FAULT(r, verify, "may be false only without a public webhook.base_url; else anybody could "
+        CONFIG_FAULT(r, verify, "may be false only without a public webhook.base_url; else anybody could "
                          "start calls");
 }
 
@@ -314,7 +308,7 @@ static void check_secrets(struct config_reader *r)
     static const char path[] = VOICE "webhook.secret";
     struct config_value *v = config_value_at(r, path);
 
-    if (!is_good(r, path))
+    if (!config_is_good(r, path))
         return;
     for (unsigned i = 0; i < v->n; i++) {
         struct sig_keys *keys = NULL;
@@ -325,7 +319,7 @@ static void check_secrets(struct config_reader *r)
         if (rc == ERR_NOMEM)
             r->scratch.rc = rc;
         else if (rc < 0)
-            config_value_fault(r, key_of(path), v, &v->v[i],
+            config_value_fault(r, config_key_of(path), v, &v->v[i],
                                "cannot be a webhook secret; copy it whole from OpenAI's webhook "
                                "settings: whsec_ and base64 behind it");
     }
@@ -333,15 +327,15 @@ static void check_secrets(struct config_reader *r)
 
 /* ---- numbers, PIN, files in the workspace ---- */
 
-static void check_numbers(struct config_reader *r, const char *path)
+void config_check_numbers(struct config_reader *r, const char *path)
 {
     struct config_value *v = config_value_at(r, path);
 
-    if (!is_good(r, path))
+    if (!config_is_good(r, path))
         return;
     for (unsigned i = 0; i < v->n; i++)
         if (!phone_is_e164(v->v[i].text))
-            config_value_fault(r, key_of(path), v, &v->v[i],
+            config_value_fault(r, config_key_of(path), v, &v->v[i],
                                "must be a number in E.164 such as +15551234567 (+, country code, "
                                "digits alone), not %s", config_shown(r, v->v[i].shown));
 }
@@ -349,14 +343,10 @@ static void check_numbers(struct config_reader *r, const char *path)
 static void check_lists(struct config_reader *r)
 {
     static const char enabled[] = "security.voice.whitelist_enabled";
-    const struct config_value *twilio = config_value_at(r, VOICE "twilio.phone_number");
 
-    check_numbers(r, "security.voice.whitelist");
-    check_numbers(r, "security.voice.blacklist");
-    /* An environment may hold a sample's placeholder; nothing in this version reads it. */
-    if (twilio->origin < CONFIG_FROM_DOTENV)
-        check_numbers(r, VOICE "twilio.phone_number");
-    if (is_true(r, enabled) && !is_set(r, "security.voice.whitelist") &&
+    config_check_numbers(r, "security.voice.whitelist");
+    config_check_numbers(r, "security.voice.blacklist");
+    if (is_true(r, enabled) && !config_is_set(r, "security.voice.whitelist") &&
         !config_value_at(r, "security.voice.whitelist")->bad)
         config_warning(r, config_value_at(r, enabled)->origin, config_value_at(r, enabled)->line,
                        str_of(enabled), "with an empty whitelist nobody can call");
@@ -367,8 +357,8 @@ static void check_pin(struct config_reader *r)
     static const char path[] = "security.voice.tools.pin_hash";
     struct err e = {0};
 
-    if (is_good(r, path) && secret_pin_check(config_text_at(r, path), &e) < 0)
-        FAULT(r, path, "must be scrypt$N$r$p$salt$hash (the sample configuration shows how to make "
+    if (config_is_good(r, path) && secret_pin_check(config_text_at(r, path), &e) < 0)
+        CONFIG_FAULT(r, path, "must be scrypt$N$r$p$salt$hash (the sample configuration shows how to make "
                        "it): %s", e.text);
 }
 
@@ -390,8 +380,8 @@ static void check_workspace_files(struct config_reader *r)
                                         "memory.voice.caller_history_file"};
 
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
-        if (is_good(r, paths[i]) && leaves_folder(config_text_at(r, paths[i])))
-            FAULT(r, paths[i], "must be a path inside the workspace, such as memory/calls.md");
+        if (config_is_good(r, paths[i]) && leaves_folder(config_text_at(r, paths[i])))
+            CONFIG_FAULT(r, paths[i], "must be a path inside the workspace, such as memory/calls.md");
 }
 
 /* ---- numbers that depend on each other ---- */
@@ -408,7 +398,7 @@ static void check_times(struct config_reader *r)
 {
     const struct config_value *filler = config_value_at(r, VOICE "call.filler_after_ms");
 
-    if (is_good(r, VOICE "call.filler_after_ms") && is_good(r, VOICE "call.tool_timeout_ms") &&
+    if (config_is_good(r, VOICE "call.filler_after_ms") && config_is_good(r, VOICE "call.tool_timeout_ms") &&
         filler->origin < CONFIG_FROM_DEFAULT &&
         int_at(r, VOICE "call.filler_after_ms") >= int_at(r, VOICE "call.tool_timeout_ms"))
         config_warning(r, filler->origin, filler->line, STR(VOICE "call.filler_after_ms"),
@@ -419,7 +409,7 @@ static void check_agent_file(struct config_reader *r)
 {
     const struct config_value *v = config_value_at(r, VOICE "agent_file");
 
-    if (is_good(r, VOICE "agent_file") && v->origin < CONFIG_FROM_DEFAULT &&
+    if (config_is_good(r, VOICE "agent_file") && v->origin < CONFIG_FROM_DEFAULT &&
         access(v->v->text.p, R_OK) != 0 && errno == ENOENT)
         config_warning(r, v->origin, v->line, STR(VOICE "agent_file"),
                        "%s is not there; call.default_instructions are used until it is",
@@ -443,4 +433,5 @@ void config_check_rules(struct config_reader *r)
     check_workspace_files(r);
     check_times(r);
     check_agent_file(r);
+    config_check_calling(r);
 }

@@ -82,11 +82,13 @@ static unsigned children(struct config_reader *r, struct str path, const char **
 
 /* ---- unknown keys ---- */
 
-/* A key elsewhere with the same last part, if there is one alone. */
+/* A key elsewhere with the same last part, if there is one alone. A name of the root was meant as that. */
 static const char *namesake(struct str path)
 {
     const char *hit = NULL;
 
+    if (has_keys(last_part(path)))
+        return NULL;
     for (unsigned i = 0; i < config_keys_n; i++) {
         if (!str_eq(last_part(str_of(config_keys[i].path)), last_part(path)))
             continue;
@@ -123,6 +125,9 @@ static const char *type_words(const struct config_key *key)
     case CONFIG_PATH: return "a path";
     case CONFIG_STRING_LIST:
     case CONFIG_SECRET_LIST: return "a text or a list of texts";
+    case CONFIG_STRING_MAP:
+        return key->flags & CONFIG_KEY_ONE ? "a text, or names with a text each"
+                                           : "a section of names with a text each";
     case CONFIG_STRING:
     case CONFIG_SECRET: break;
     }
@@ -132,6 +137,26 @@ static const char *type_words(const struct config_key *key)
 bool config_key_is_list(const struct config_key *key)
 {
     return key->type == CONFIG_STRING_LIST || key->type == CONFIG_SECRET_LIST;
+}
+
+bool config_key_is_many(const struct config_key *key)
+{
+    return config_key_is_list(key) || key->type == CONFIG_STRING_MAP;
+}
+
+/* Whether what stands in the source has a shape that the key can take. */
+static bool shape_fits(const struct config_key *key, enum yaml_kind kind)
+{
+    if (kind == YAML_IS_MAP)
+        return key->type == CONFIG_STRING_MAP;
+    if (kind == YAML_IS_LIST)
+        return config_key_is_list(key);
+    return key->type != CONFIG_STRING_MAP || (key->flags & CONFIG_KEY_ONE);
+}
+
+static const char *shape_words(enum yaml_kind kind)
+{
+    return kind == YAML_IS_MAP ? "a section" : kind == YAML_IS_LIST ? "a list" : "a text";
 }
 
 static bool wants_words(const struct config_key *key)
@@ -145,8 +170,8 @@ static bool entry_take(struct config_reader *r, enum config_origin origin,
 {
     struct str path = str_of(key->path);
 
-    *out = (struct config_entry){
-        .text = node->text, .shown = node->text, .line = node->line, .quoted = node->quoted};
+    *out = (struct config_entry){.name = node->key, .text = node->text, .shown = node->text,
+                                 .line = node->line, .quoted = node->quoted};
     if (node->kind != YAML_IS_TEXT) {
         config_fault(r, origin, node->line, path, "each entry must be a text");
         return false;
@@ -175,15 +200,16 @@ static void value_take(struct config_reader *r, enum config_origin origin, unsig
 {
     const struct config_key *key = &config_keys[index];
     struct config_value *v = &r->values[index];
-    const struct yaml_node *item = node->kind == YAML_IS_LIST ? node->first : node;
-    unsigned n = node->kind == YAML_IS_LIST ? count(node) : 1;
+    bool many = node->kind == YAML_IS_LIST || node->kind == YAML_IS_MAP;
+    const struct yaml_node *item = many ? node->first : node;
+    unsigned n = many ? count(node) : 1;
 
     if (node->kind == YAML_IS_NULL || v->origin != CONFIG_FROM_NOWHERE)
         return;
     v->line = node->key_line;
-    if (node->kind == YAML_IS_MAP || (node->kind == YAML_IS_LIST && !config_key_is_list(key))) {
+    if (!shape_fits(key, node->kind)) {
         config_fault(r, origin, node->key_line, str_of(key->path), "must be %s, not %s",
-                     type_words(key), node->kind == YAML_IS_MAP ? "a section" : "a list");
+                     type_words(key), shape_words(node->kind));
         v->bad = true;
         v->origin = origin;
         return;
@@ -195,10 +221,12 @@ static void value_take(struct config_reader *r, enum config_origin origin, unsig
         if (!entry_take(r, origin, key, item, &v->v[v->n]))
             v->bad = true;
         v->n++;
-        if (node->kind != YAML_IS_LIST)
-            break;
+        if (many)
+            continue;
+        v->v->name = STR("*");
+        break;
     }
-    if (v->n == 1 && !v->bad && v->v[0].text.n == 0)
+    if (v->n == 1 && node->kind != YAML_IS_MAP && !v->bad && v->v[0].text.n == 0)
         v->n = 0;
     else
         v->origin = origin;

@@ -13,10 +13,11 @@ import sys
 import tomllib
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-TYPES = ["string", "bool", "int", "path", "url", "secret", "string_list", "secret_list"]
+TYPES = ["string", "bool", "int", "path", "url", "secret", "string_list", "secret_list",
+         "string_map"]
 LISTS = ("string_list", "secret_list")
 SECRETS = ("secret", "secret_list")
-FIELDS = {"type", "default", "min", "max", "choices", "aliases", "env", "old", "restart", "help"}
+FIELDS = {"type", "default", "min", "max", "choices", "aliases", "env", "old", "restart", "one", "help"}
 CHANNEL = "channels.voice"
 DM_POLICIES = ["pairing", "allowlist", "open", "disabled"]
 
@@ -52,6 +53,8 @@ def check_key(path, key):
         fail(f"{path}: help must be one line")
     if kind == "int" and not ("min" in key and "max" in key):
         fail(f"{path}: an int needs min and max")
+    if "one" in key and kind != "string_map":
+        fail(f"{path}: one is for maps")
     if "default" in key:
         check_default(path, kind, key)
     for new in key.get("aliases", {}).values():
@@ -66,6 +69,8 @@ def check_default(path, kind, key):
         fail(f"{path}: default must be a {want.__name__}")
     if kind in SECRETS:
         fail(f"{path}: a secret has no default")
+    if kind == "string_map" and not key.get("one"):
+        fail(f"{path}: a map has a default only where one text may stand for it")
     if kind == "int" and not key["min"] <= value <= key["max"]:
         fail(f"{path}: default is out of range")
     for v in value if kind in LISTS else [value]:
@@ -147,7 +152,8 @@ def key_c(path, key):
         lists += f"static const char *const {aliases}[] = {{{values}, NULL}};\n"
     flags = [f for f, on in (("CONFIG_KEY_SECRET", key["type"] in SECRETS),
                              ("CONFIG_KEY_OLD", "old" in key),
-                             ("CONFIG_KEY_RESTART", key.get("restart"))) if on]
+                             ("CONFIG_KEY_RESTART", key.get("restart")),
+                             ("CONFIG_KEY_ONE", key.get("one"))) if on]
     text = lambda name: c_text(key[name]) if name in key else "NULL"
     entry = (f"    {{.path = {c_text(path)},\n"
              f"     .type = CONFIG_{key['type'].upper()},\n"
@@ -188,6 +194,11 @@ def key_schema(key):
         if "max" in key:
             items["maxItems"] = key["max"]
         schema = {"anyOf": [text, items]}
+    elif kind == "string_map":
+        items = {"type": "object", "additionalProperties": text}
+        if "max" in key:
+            items["maxProperties"] = key["max"]
+        schema = {"anyOf": [text, items]} if key.get("one") else items
     else:
         schema = dict(text)
         if "max" in key:

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define HEX64 "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF"
 #define SECRET "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 /* What every configuration needs; its six lines stand before those under test. */
 #define BASE \
@@ -178,6 +179,33 @@ static void defaults(void)
     drop(&s);
 }
 
+static void calling_set(const struct config *c)
+{
+    T_TRUE(c->outbound.quiet_hours.set);
+    T_EQ(c->outbound.quiet_hours.from_min, 22 * 60 + 30);
+    T_EQ(c->outbound.quiet_hours.to_min, 8 * 60);
+    T_EQ(c->outbound.voicemail, CONFIG_VOICEMAIL_HANGUP);
+    T_STR_EQ(c->outbound.voicemail_message, "Bye");
+    T_STR_EQ(c->outbound.default_country, "DE");
+    T_FALSE(c->recording.dual);
+    T_STR_EQ(c->recording.encryption_key, HEX64);
+    T_EQ(c->recording.consent.n, 4);
+    T_EQ(config_consent_of(c, STR("+4989123456")), CONFIG_CONSENT_ASK);
+    T_EQ(config_consent_of(c, STR("+4930123456")), CONFIG_CONSENT_NONE);
+    T_EQ(config_consent_of(c, STR("+15551234567")), CONFIG_CONSENT_NOTICE);
+    T_EQ(config_consent_of(c, STR("+33123456789")), CONFIG_CONSENT_NONE);
+    T_EQ(config_consent_of(c, STR("")), CONFIG_CONSENT_NONE);
+    T_TRUE(c->security.destinations_given);
+    T_EQ(c->security.destinations_allow.n, 2);
+    T_STR_EQ(c->security.destinations_allow.v[1], "*");
+    T_EQ(c->security.destinations_deny.n, 1);
+    T_STR_EQ(c->security.destinations_deny.v[0], "+4916");
+    T_EQ(c->security.transfer_targets.n, 2);
+    T_STR_EQ(c->security.transfer_targets.v[0].name, "front desk");
+    T_STR_EQ(c->security.transfer_targets.v[0].value, "+15551111111");
+    T_STR_EQ(c->security.transfer_targets.v[1].name, "B\303\274ro");
+}
+
 static void everything_set(void)
 {
     struct seen s;
@@ -196,8 +224,14 @@ static void everything_set(void)
          "    openai: {api_key: k, project_id: p, model: m, voice: cedar, base_url: http://localhost:9/v1/,\n"
          "             ca_file: ca.pem, transcription_model: t, transcription_language: de,\n"
          "             turn_detection: server_vad, noise_reduction: off, reasoning_effort: xhigh}\n"
-         "    twilio: {account_sid: a, auth_token: b, phone_number: +15551234567, region: ie1, edge: dublin,\n"
-         "             api_key_sid: c, api_key_secret: d, base_url: 'https://t.example.com'}\n"
+         "    twilio: {account_sid: AC0123456789abcdef0123456789abcdef, auth_token: [b, c],\n"
+         "             phone_number: [+15551234567, +15557654321], region: ie1, edge: dublin,\n"
+         "             api_key_sid: SK0123456789abcdef0123456789abcdef, api_key_secret: d,\n"
+         "             base_url: 'https://t.example.com'}\n"
+         "    outbound: {quiet_hours: '22:30-08:00', voicemail: hangup, default_country: DE,\n"
+         "               voicemail_message: Bye}\n"
+         "    recording: {channels: mono, encryption_key: " HEX64 ",\n"
+         "                consent: {+49: ask, +4930: none, '*': none, +1: notice}}\n"
          "    webhook:\n"
          "      port: 0\n"
          "      base_url: https://voice.example.com/\n"
@@ -232,6 +266,8 @@ static void everything_set(void)
          "    blacklist: +15550000000\n"
          "    unknown_caller_policy: deny\n"
          "    tools: {unknown: safe, known: full, proven: none}\n"
+         "    destinations: {allow: [+49, '*'], deny: +4916}\n"
+         "    transfer_targets: {front desk: +15551111111, Büro: '+493012345678'}\n"
          "memory: {voice: {call_summaries_file: a/b.md}}\n",
          "");
     T_STR_EQ(buf_cstr(&s.faults), "");
@@ -250,6 +286,12 @@ static void everything_set(void)
     T_STR_EQ(s.c->openai.reasoning_effort, "xhigh");
     T_STR_EQ(s.c->openai.transcription_language, "de");
     T_STR_EQ(s.c->twilio.phone_number, "+15551234567");
+    T_EQ(s.c->twilio.phone_numbers.n, 2);
+    T_STR_EQ(s.c->twilio.phone_numbers.v[1], "+15557654321");
+    T_STR_EQ(s.c->twilio.auth_token, "b");
+    T_EQ(s.c->twilio.auth_tokens.n, 2);
+    T_TRUE(s.c->twilio.ready);
+    calling_set(s.c);
     T_STR_EQ(s.c->twilio.base_url, "https://t.example.com");
     T_EQ(s.c->webhook.port, 0);
     T_STR_EQ(s.c->webhook.base_url, "https://voice.example.com");
@@ -887,6 +929,140 @@ static void variables_are_bounded(void)
     (void)unsetenv("BIG");
 }
 
+/* ---- the carrier, calls that we place, recordings ---- */
+
+#define SID "AC0123456789abcdef0123456789abcdef"
+
+static void calling_defaults(void)
+{
+    struct seen s;
+
+    take(&s, BASE, "");
+    T_OK(s.rc);
+    T_MUST(s.c);
+    T_FALSE(s.c->twilio.ready);
+    T_STR_EQ(s.c->twilio.phone_number, "");
+    T_EQ(s.c->outbound.ring_timeout_s, 30);
+    T_EQ(s.c->outbound.calls_per_second, 1);
+    T_EQ(s.c->outbound.retries, 0);
+    T_EQ(s.c->outbound.ask_owner_timeout_ms, 120000);
+    T_FALSE(s.c->outbound.quiet_hours.set);
+    T_EQ(s.c->outbound.voicemail, CONFIG_VOICEMAIL_MESSAGE);
+    T_TRUE(s.c->recording.dual);
+    T_EQ(s.c->recording.consent.n, 1);
+    T_STR_EQ(s.c->recording.consent.v[0].name, "*");
+    T_EQ(config_consent_of(s.c, STR("+4989123456")), CONFIG_CONSENT_NOTICE);
+    T_FALSE(s.c->security.destinations_given);
+    T_EQ(s.c->security.transfer_targets.n, 0);
+    drop(&s);
+    /* An empty list is not the default: nobody may be called. */
+    take(&s, BASE "    recording: {consent: ask}\nsecurity: {voice: {destinations: {allow: []}}}\n", "");
+    T_MUST(s.c);
+    T_TRUE(s.c->security.destinations_given);
+    T_EQ(s.c->security.destinations_allow.n, 0);
+    T_EQ(config_consent_of(s.c, STR("+4989123456")), CONFIG_CONSENT_ASK);
+    drop(&s);
+    take(&s, BASE "    recording: {consent: {+49: ask}}\n", "");
+    T_MUST(s.c);
+    T_EQ(config_consent_of(s.c, STR("+15551234567")), CONFIG_CONSENT_NOTICE);
+    drop(&s);
+    /* The gateway's section has maps, too; its answer is shown whole. */
+    take(&s, BASE, ",\"section\":{\"security\":{\"voice\":{\"transfer_targets\":"
+                   "{\"Desk\":\"+15551234567\"}}}}");
+    T_OK(s.rc);
+    T_MUST(s.c);
+    T_STR_EQ(s.c->security.transfer_targets.v[0].name, "Desk");
+    T_STR_EQ(json_get_str(json_get(s.c->all, "security.voice.transfer_targets"), "Desk").p, "+15551234567");
+    drop(&s);
+}
+
+static void calling_faults(void)
+{
+    static const struct {
+        const char *yaml, *fault;
+    } bad[] = {
+        {"    twilio: {account_sid: AC123, auth_token: x, phone_number: +15551234567}\n",
+         "7: channels.voice.twilio.account_sid: must be an account SID"},
+        {"    twilio: {account_sid: " SID ", phone_number: +15551234567}\n",
+         "7: channels.voice.twilio.account_sid: needs twilio.auth_token"},
+        {"    twilio: {account_sid: " SID ", auth_token: x}\n",
+         "7: channels.voice.twilio.account_sid: needs twilio.phone_number"},
+        {"    twilio: {auth_token: [x, 'y z']}\n", "7: channels.voice.twilio.auth_token: must be printable"},
+        {"    twilio: {phone_number: [+15551234567, 5551234567]}\n",
+         "7: channels.voice.twilio.phone_number: must be a number in E.164"},
+        {"    twilio: {api_key_sid: SK0123456789abcdef0123456789abcdef}\n",
+         "7: channels.voice.twilio.api_key_sid: needs twilio.api_key_secret"},
+        {"    twilio: {api_key_secret: x}\n", "7: channels.voice.twilio.api_key_secret: needs"},
+        {"    twilio: {edge: 'a.b/'}\n", "7: channels.voice.twilio.edge: must be a name such as"},
+        {"    outbound: {quiet_hours: 22-8}\n", "7: channels.voice.outbound.quiet_hours: must be from and to"},
+        {"    outbound: {quiet_hours: '22:00-22:00'}\n", "quiet_hours: must be"},
+        {"    outbound: {quiet_hours: '24:00-08:00'}\n", "quiet_hours: must be"},
+        {"    outbound: {quiet_hours: '22:60-08:00'}\n", "quiet_hours: must be"},
+        {"    outbound: {default_country: de}\n", "default_country: must be the two capital letters"},
+        {"    outbound: {voicemail: beep}\n", "voicemail: must be hangup, message or continue"},
+        {"    recording: {encryption_key: " HEX64 "}\n    x: 1\n", "8: channels.voice.x: no such key"},
+        {"    recording: {encryption_key: 0011}\n", "encryption_key: must be 64 hex digits"},
+        {"    recording: {consent: maybe}\n", "consent: must be none, notice or ask, not \"maybe\""},
+        {"    recording:\n      consent:\n        +49: ask\n        +1: maybe\n",
+         "10: channels.voice.recording.consent: must be none, notice or ask, not \"maybe\""},
+        {"    recording: {consent: {DE: ask}}\n", "consent: \"DE\" must be a prefix"},
+        {"    recording: {consent: [ask]}\n", "consent: must be a text, or names with a text each, not a list"},
+        {"security: {voice: {destinations: {allow: ['49']}}}\n", "destinations.allow: must be a prefix"},
+        {"security: {voice: {destinations: {deny: [+0]}}}\n", "destinations.deny: must be a prefix"},
+        {"security: {voice: {destinations: {deny: ['+49*']}}}\n", "destinations.deny: must be a prefix"},
+        {"security: {voice: {transfer_targets: +15551234567}}\n",
+         "transfer_targets: must be a section of names with a text each, not a text"},
+        {"security: {voice: {transfer_targets: {desk: 'sip:a@b'}}}\n", "\"desk\" must be a number in E.164"},
+        {"security: {voice: {transfer_targets: {desk: {a: b}}}}\n", "each entry must be a text"},
+        {"security: {voice: {transfer_targets: {+155: +15551234567}}}\n", "\"+155\" is no name"},
+        {"security: {voice: {transfer_targets: {Desk: +15551234567, desk: +15551234568}}}\n",
+         "\"desk\" stands there twice"},
+    };
+
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char yaml[1024];
+        struct seen s;
+
+        (void)snprintf(yaml, sizeof yaml, BASE "%s", bad[i].yaml);
+        take(&s, yaml, "");
+        T_EQ(s.rc, ERR_CONFIG);
+        T_HAS(buf_cstr(&s.faults), bad[i].fault);
+        T_EQ(str_find(buf_str(&s.faults), '\n'), s.faults.n - 1); /* that fault alone */
+        drop(&s);
+    }
+}
+
+/* A placeholder in the environment of earlier users does not keep the channel from starting. */
+static void calling_environment(void)
+{
+    struct seen s;
+
+    put(".env", "TWILIO_ACCOUNT_SID=ACxxxx\nTWILIO_AUTH_TOKEN=your token\nTWILIO_PHONE_NUMBER=+1XXX\n");
+    take(&s, BASE, "");
+    T_OK(s.rc);
+    T_MUST(s.c);
+    T_FALSE(s.c->twilio.ready);
+    T_STR_EQ(s.c->twilio.account_sid, "");
+    T_EQ(s.c->twilio.phone_numbers.n, 0);
+    T_HAS(buf_cstr(&s.warnings), "F/.env:1: TWILIO_ACCOUNT_SID: not used: must be an account SID");
+    T_HAS(buf_cstr(&s.warnings), "F/.env:2: TWILIO_AUTH_TOKEN: not used: ");
+    T_HAS(buf_cstr(&s.warnings), "F/.env:3: TWILIO_PHONE_NUMBER: not used: must be a number in E.164");
+    T_NULL(strstr(buf_cstr(&s.warnings), "your token"));
+    drop(&s);
+    put(".env", "TWILIO_ACCOUNT_SID=" SID "\n");
+    take(&s, BASE, "");
+    T_OK(s.rc);
+    T_HAS(buf_cstr(&s.warnings), "not used: needs twilio.auth_token");
+    drop(&s);
+    put(".env", "TWILIO_ACCOUNT_SID=" SID "\nTWILIO_AUTH_TOKEN=t\nTWILIO_PHONE_NUMBER=+15551234567\n");
+    take(&s, BASE, "");
+    T_OK(s.rc);
+    T_TRUE(s.c && s.c->twilio.ready);
+    T_HAS(buf_cstr(&s.warnings), "without webhook.base_url");
+    drop(&s);
+    (void)unlink(in_dir(".env"));
+}
+
 /* ---- old keys, and keys without effect ---- */
 
 static void warnings(void)
@@ -925,7 +1101,6 @@ static void warnings(void)
         AT("9", "channels.voice.call.voice_model")
         "has no meaning any more; write channels.voice.openai.voice\n"
         AT("10", "channels.voice.call.response_latency_ms") "has no meaning any more; remove it\n"
-        AT("11", "channels.voice.call.record_calls") "has no effect in this version\n"
         AT("12", "channels.voice.call.filler_after_ms")
         "is not below call.tool_timeout_ms: nothing will be said in between\n"
         AT("16", "channels.voice.integration.handoff_channels")
@@ -1072,7 +1247,7 @@ static unsigned ladder(const char *yaml, const char *more, int want)
 static void out_of_memory(void)
 {
     put(".env", "A=b\nC=\"d\\n\"\n");
-    T_GT(ladder(BASE "    integration: {handoff_channels: [a, '${A}', email]}\n"
+    T_GT(ladder(BASE "    integration: {handoff_channels: [a, '${A}', email]}\n    recording: {consent: {+49: ask}}\n"
                      "    call: {greeting: 'x${C}'}\nsecurity: {voice: {whitelist: [+15551234567]}}\n",
                 ",\"section\":{\"webhook\":{\"port\":5}}", 0), 8);
     T_GT(ladder(BASE "    call: {greeting: '${NONE}', voice: x, max_concurrent: x}\n"
@@ -1137,6 +1312,9 @@ int main(void)
     T_RUN(variables);
     T_RUN(variables_of_other_types);
     T_RUN(variables_are_bounded);
+    T_RUN(calling_defaults);
+    T_RUN(calling_faults);
+    T_RUN(calling_environment);
     T_RUN(warnings);
     T_RUN(files);
     T_RUN(relative_config_file);
