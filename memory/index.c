@@ -110,6 +110,9 @@ static void run(struct index *ix, struct index_op *op)
         if (rc < 0)
             log_warn(ix->log, "the call %.*s cannot be searched (%s)", STR_ARG(op->a), err_name(rc));
         break;
+    case INDEX_OWN_CALL:
+        rc = index_run_own_call(ix, op);
+        break;
     case INDEX_APPEND:
         rc = index_run_append(ix, op);
         break;
@@ -396,6 +399,22 @@ int index_put_call(struct index *ix, struct str call, struct str person, uint64_
     op->b = person;
     op->c = text;
     op->at = at;
+    return push(ix, op, &ix->queue);
+}
+
+int index_own_call(struct index *ix, struct str call, struct str person, void (*fn)(void *arg, int rc), void *arg)
+{
+    struct str *texts[] = {&call, &person};
+    struct index_op *op;
+
+    if (!index_id_valid(call) || (person.n > 0 && !index_id_valid(person)))
+        return ERR_INVALID;
+    op = op_make(INDEX_OWN_CALL, texts, 2, arg);
+    if (op == NULL)
+        return ERR_NOMEM;
+    op->a = call;
+    op->b = person;
+    op->on_done = fn;
     return push(ix, op, &ix->queue);
 }
 

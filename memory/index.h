@@ -19,7 +19,7 @@ struct index;
 struct index_config {
     const char *workspace, *state_dir;
     const struct log *log;
-    void (*wake)(void *ctx); /* any thread: answers wait for index_poll() */
+    void (*wake)(void *ctx); /* any thread: answers wait for index_poll(), or stats.begun has grown */
     void *ctx;
 };
 
@@ -57,6 +57,11 @@ int index_get(struct index *ix, const struct index_scope *scope, struct str path
               unsigned lines, index_json_fn *fn, void *arg);
 /* A finished call's text for searching. Again: replaces its person, time and text; cheap when nothing changed. */
 int index_put_call(struct index *ix, struct str call, struct str person, uint64_t at, struct str text);
+/*
+ * Says whose a call is that was put before, its sections in files too; cheap when that is known. ERR_NOT_FOUND by
+ * fn: it was not put since the database was begun.
+ */
+int index_own_call(struct index *ix, struct str call, struct str person, void (*fn)(void *arg, int rc), void *arg);
 /* Forgets a person's calls, for real. */
 int index_forget(struct index *ix, struct str person, void (*fn)(void *arg, int rc), void *arg);
 
@@ -81,7 +86,7 @@ struct index_stats {
     unsigned files, skipped;
     bool scanned; /* the first scan is done, or the workspace is missing */
     bool mirrored; /* what index_pieces() gives was read for the first time; comes long before `scanned` */
-    bool fresh;   /* the database was begun anew in this run: past calls must be put again */
+    unsigned begun; /* how often the database was begun anew in this run: past calls must be put again */
 };
 void index_stats_read(struct index *ix, struct index_stats *out); /* any thread */
 

@@ -103,8 +103,7 @@ struct sqlite3_stmt *index_stmt(struct index *ix, unsigned which)
     return ix->stmts[which];
 }
 
-/* A statement without rows. */
-static int step(struct index *ix, sqlite3_stmt *st)
+int index_db_step(struct index *ix, struct sqlite3_stmt *st)
 {
     int rc = st != NULL ? sqlite3_step(st) : ix->db != NULL ? sqlite3_errcode(ix->db) : SQLITE_CANTOPEN;
 
@@ -241,11 +240,13 @@ static int build(struct index *ix)
     return rc;
 }
 
-static void set_fresh(struct index *ix)
+static void set_begun(struct index *ix)
 {
     pthread_mutex_lock(&ix->lock);
-    ix->stats.fresh = true;
+    ix->stats.begun++;
     pthread_mutex_unlock(&ix->lock);
+    if (ix->wake != NULL)
+        ix->wake(ix->ctx);
 }
 
 void index_db_open(struct index *ix)
@@ -273,7 +274,7 @@ void index_db_open(struct index *ix)
         rc = build(ix);
     if (rc == SQLITE_OK) {
         index_files_unstore(ix, 0, clock_mono_ms());
-        set_fresh(ix);
+        set_begun(ix);
         return;
     }
     disconnect(ix);
@@ -322,7 +323,7 @@ int index_db_fail(struct index *ix, int sqlite_rc)
                  sqlite3_errstr(sqlite_rc));
     ix->db_said = true;
     if (ix->in_tx) {
-        (void)step(ix, index_stmt(ix, Q_ROLLBACK));
+        (void)index_db_step(ix, index_stmt(ix, Q_ROLLBACK));
         ix->in_tx = false;
         index_files_unstore(ix, ix->tx, now + RETRY_MS);
     }
@@ -337,7 +338,7 @@ int index_db_begin(struct index *ix)
         return ERR_IO;
     if (ix->in_tx)
         return 0;
-    rc = step(ix, index_stmt(ix, Q_BEGIN));
+    rc = index_db_step(ix, index_stmt(ix, Q_BEGIN));
     if (rc != SQLITE_OK)
         return index_db_fail(ix, rc);
     ix->in_tx = true;
@@ -353,7 +354,7 @@ int index_db_commit(struct index *ix)
 
     if (!ix->in_tx)
         return 0;
-    rc = step(ix, index_stmt(ix, Q_COMMIT));
+    rc = index_db_step(ix, index_stmt(ix, Q_COMMIT));
     if (rc != SQLITE_OK)
         return index_db_fail(ix, rc);
     ix->in_tx = ix->db_said = false;
@@ -386,7 +387,7 @@ static int tell(struct index *ix, unsigned which, int64_t id, struct str head, s
     bind(st, 3, buf_str(&ix->fold[1]));
     if (which == Q_TALK_FTS_PUT || which == Q_TALK_FTS_DROP)
         bind(st, 4, person);
-    return step(ix, st);
+    return index_db_step(ix, st);
 }
 
 /* Removes the rows that `of` selects, from both tables. */
@@ -402,7 +403,7 @@ static int drop_rows(struct index *ix, sqlite3_stmt *of, bool talk, unsigned *co
         drop = index_stmt(ix, talk ? Q_TALK_DROP : Q_DOC_DROP);
         (void)sqlite3_bind_int64(drop, 1, id);
         if (rc == SQLITE_OK)
-            rc = step(ix, drop);
+            rc = index_db_step(ix, drop);
         if (count != NULL)
             (*count)++;
     }
@@ -462,7 +463,7 @@ static int put_block(void *arg, const struct index_block *b)
         bind(st, 7, person);
         (void)sqlite3_bind_int64(st, 8, (int64_t)p->at);
     }
-    rc = step(p->ix, st);
+    rc = index_db_step(p->ix, st);
     if (rc == SQLITE_OK)
         rc = tell(p->ix, talk ? Q_TALK_FTS_PUT : Q_DOC_FTS_PUT, sqlite3_last_insert_rowid(p->ix->db), head, b->text,
                   person);
@@ -553,24 +554,25 @@ int index_db_drop_file(struct index *ix, struct index_file *f)
     st = index_stmt(ix, Q_FILE_DROP);
     (void)sqlite3_bind_int64(st, 1, f->id);
     if (rc == SQLITE_OK)
-        rc = step(ix, st);
+        rc = index_db_step(ix, st);
     return index_db_fail(ix, rc);
 }
 
 /* ---- Calls. ---- */
 
-/* Sections about the call in files are the person's from now on. */
-static int own_sections(struct index *ix, struct str call, struct str person)
+/* What is told of the call, or only the sections about it in files, is the person's from now on. */
+static int own_blocks(struct index *ix, struct str call, struct str person, bool all)
 {
     sqlite3_stmt *st = NULL, *own;
     int got = SQLITE_DONE, rc;
     int64_t id;
 
-    rc = sqlite3_prepare_v2(ix->db, "SELECT id, head, text, person FROM talk WHERE call=?1 AND file > 0", -1, &st,
+    rc = sqlite3_prepare_v2(ix->db, "SELECT id, head, text, person FROM talk WHERE call=?1 AND file >= ?2", -1, &st,
                             NULL);
     if (rc != SQLITE_OK)
         return rc;
     bind(st, 1, call);
+    (void)sqlite3_bind_int(st, 2, all ? 0 : 1);
     while (rc == SQLITE_OK && (got = sqlite3_step(st)) == SQLITE_ROW) {
         id = sqlite3_column_int64(st, 0);
         rc = tell(ix, Q_TALK_FTS_DROP, id, column(st, 1), column(st, 2), column(st, 3));
@@ -580,10 +582,21 @@ static int own_sections(struct index *ix, struct str call, struct str person)
         (void)sqlite3_bind_int64(own, 1, id);
         bind(own, 2, person);
         if (rc == SQLITE_OK)
-            rc = step(ix, own);
+            rc = index_db_step(ix, own);
     }
     (void)sqlite3_finalize(st);
     return rc != SQLITE_OK ? rc : got == SQLITE_DONE ? SQLITE_OK : got;
+}
+
+static int put_row(struct index *ix, const struct index_op *op, int64_t at, int64_t hash)
+{
+    sqlite3_stmt *st = index_stmt(ix, Q_CALL_PUT);
+
+    bind(st, 1, op->a);
+    bind(st, 2, op->b);
+    (void)sqlite3_bind_int64(st, 3, at);
+    (void)sqlite3_bind_int64(st, 4, hash);
+    return index_db_step(ix, st);
 }
 
 int index_run_put_call(struct index *ix, struct index_op *op)
@@ -606,62 +619,47 @@ int index_run_put_call(struct index *ix, struct index_op *op)
     rc = index_db_begin(ix);
     if (rc < 0)
         return rc;
-    st = index_stmt(ix, Q_CALL_PUT);
-    bind(st, 1, op->a);
-    bind(st, 2, op->b);
-    (void)sqlite3_bind_int64(st, 3, (int64_t)op->at);
-    (void)sqlite3_bind_int64(st, 4, hash);
-    rc = step(ix, st);
+    rc = put_row(ix, op, (int64_t)op->at, hash);
     st = index_stmt(ix, Q_TALK_OF_CALL);
     bind(st, 1, op->a);
     if (rc == SQLITE_OK)
         rc = drop_rows(ix, st, true, NULL);
     if (rc == SQLITE_OK)
-        rc = own_sections(ix, op->a, op->b);
+        rc = own_blocks(ix, op->a, op->b, false);
     if (rc == SQLITE_OK && str_utf8_valid(op->c))
         rc = -index_split(op->c, BLOCK_BYTES, true, put_block, &p);
     return index_db_fail(ix, rc);
 }
 
-/* ---- Forgetting. ---- */
-
-/*
- * Deleted words stay in the search tables until their segments are merged: all segments are merged into
- * one, a few pages at a time, and then the log is emptied.
- */
-int index_db_purge(struct index *ix, unsigned *turn)
+int index_run_own_call(struct index *ix, struct index_op *op)
 {
-    static const unsigned which[] = {Q_DOC_MERGE, Q_TALK_MERGE};
-    sqlite3_stmt *st;
-    int before, rc;
+    sqlite3_stmt *st = index_stmt(ix, Q_CALL_GET);
+    int64_t at = 0, hash = 0;
+    bool put, same = false;
+    int rc;
 
-    if (ix->db == NULL)
+    if (st == NULL)
         return ERR_IO;
-    while (*turn < 4) {
-        unsigned table = *turn / 2;
-
-        rc = index_db_begin(ix);
-        if (rc < 0)
-            return rc;
-        before = sqlite3_total_changes(ix->db);
-        st = index_stmt(ix, which[table]);
-        /* The first, negative, puts all segments on one level. */
-        (void)sqlite3_bind_int(st, 1, *turn % 2 == 0 ? -32 : 32);
-        rc = step(ix, st);
-        if (rc != SQLITE_OK)
-            return index_db_fail(ix, rc);
-        if (*turn % 2 == 0)
-            ++*turn;
-        else if (sqlite3_total_changes(ix->db) - before < 2)
-            ++*turn;
-        return 1;
+    bind(st, 1, op->a);
+    put = sqlite3_step(st) == SQLITE_ROW;
+    if (put) {
+        same = str_eq(column(st, 0), op->b);
+        at = sqlite3_column_int64(st, 1);
+        hash = sqlite3_column_int64(st, 2);
     }
-    rc = index_db_commit(ix);
+    (void)sqlite3_reset(st);
+    if (!put || same)
+        return put ? 0 : ERR_NOT_FOUND;
+    rc = index_db_begin(ix);
     if (rc < 0)
         return rc;
-    rc = sqlite3_wal_checkpoint_v2(ix->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    rc = put_row(ix, op, at, hash);
+    if (rc == SQLITE_OK)
+        rc = own_blocks(ix, op->a, op->b, true);
     return index_db_fail(ix, rc);
 }
+
+/* ---- Forgetting. ---- */
 
 int index_step_forget(struct index *ix, struct index_op *op)
 {
@@ -679,7 +677,7 @@ int index_step_forget(struct index *ix, struct index_op *op)
         if (rc == SQLITE_OK && n == 0) {
             st = index_stmt(ix, Q_CALLS_DROP);
             bind(st, 1, op->a);
-            rc = step(ix, st);
+            rc = index_db_step(ix, st);
             op->count = 1;
         }
         return rc == SQLITE_OK ? 1 : index_db_fail(ix, rc);

@@ -4,7 +4,8 @@
 /*
  * What the files of the index share: index.c (thread, queue, the loop's side), index_file.c (files opened
  * without following links), index_scan.c (what there is and what changed), index_text.c (Markdown in blocks,
- * sections of ours), index_mirror.c, index_db.c, index_search.c, index_section.c. memory/ only. Functions:
+ * sections of ours), index_mirror.c, index_db.c, index_purge.c, index_search.c,
+ * index_section.c. memory/ only. Functions:
  * index thread, but where another is named.
  */
 #include "memory/context.h"
@@ -91,6 +92,7 @@ enum index_what {
     INDEX_SEARCH,
     INDEX_GET,
     INDEX_PUT_CALL,
+    INDEX_OWN_CALL,
     INDEX_FORGET,
     INDEX_APPEND,
     INDEX_ERASE
@@ -301,11 +303,12 @@ int index_db_load_files(struct index *ix);
 int index_db_begin(struct index *ix);
 int index_db_commit(struct index *ix);
 int index_run_put_call(struct index *ix, struct index_op *op);
+int index_run_own_call(struct index *ix, struct index_op *op);
 /* One step of forgetting; 1: there is more to do. */
 int index_step_forget(struct index *ix, struct index_op *op);
-/* One step of writing the search tables anew without what was deleted; 1: more. *step counts. */
-int index_db_purge(struct index *ix, unsigned *step);
 uint64_t index_hash(struct str s);
+/* A statement without rows: SQLITE_OK, or why not. */
+int index_db_step(struct index *ix, struct sqlite3_stmt *st);
 
 enum { /* index_stmt() */
     Q_BEGIN, Q_COMMIT, Q_ROLLBACK, Q_FILES, Q_FILE_PUT, Q_FILE_DROP, Q_DOC_OF, Q_DOC_DROP, Q_DOC_PUT,
@@ -313,6 +316,11 @@ enum { /* index_stmt() */
     Q_TALK_FTS_PUT, Q_TALK_FTS_DROP, Q_TALK_OWN, Q_CALL_GET, Q_CALL_PUT, Q_CALLS_DROP, Q_DOC_ROWS,
     Q_TALK_ROWS, Q_DOC_GET, Q_TALK_GET, Q_DOC_MERGE, Q_TALK_MERGE, Q_DOC_TOP, Q_N
 };
+
+/* ---- index_purge.c ---- */
+
+/* One step of writing the search tables anew without what was deleted; 1: more. *step counts. */
+int index_db_purge(struct index *ix, unsigned *step);
 
 /* ---- index_search.c ---- */
 

@@ -131,6 +131,11 @@ int people_message(struct store *s, const struct people_message *m, people_fn *f
  */
 int people_history(struct store *s, struct str number, unsigned n_calls, unsigned n_messages,
                    people_json_fn *fn, void *arg);
+/*
+ * {"calls":[{call, person, at}]}: calls that are over and in which something was said, newest first, those before the
+ * id `before` (empty: all); person "" where nobody is known. limit 1..1000.
+ */
+int people_past(struct store *s, struct str before, unsigned limit, people_json_fn *fn, void *arg);
 /* Stores what was made of an ended call; outcome NULL leaves that alone. ERR_NOT_FOUND: forgotten meanwhile. */
 int people_set_summary(struct store *s, struct str call, struct str summary, const char *outcome,
                        people_fn *fn, void *arg);

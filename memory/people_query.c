@@ -291,6 +291,40 @@ int people_history(struct store *s, struct str number, unsigned n_calls, unsigne
     return op_ask(s, &a, fn, arg);
 }
 
+static int past_run(struct op_ask *a, struct store *s)
+{
+    static const char sql[] =
+        "SELECT id, person, received_at FROM call WHERE state='over' AND (?1='' OR id<?1)"
+        " AND EXISTS(SELECT 1 FROM turn WHERE turn.call=call.id) ORDER BY id DESC LIMIT ?2";
+    struct buf *b = &a->out;
+    int rc, sq;
+    sqlite3_stmt *st = store_stmt(s, sql, &rc);
+
+    if (st == NULL)
+        return rc;
+    journal_bind(st, 1, a->id);
+    journal_bind_int(st, 2, bounded(a->limit, LIST_MAX));
+    jw_open(b, '{');
+    jw_key(b, "calls");
+    jw_open(b, '[');
+    while ((sq = sqlite3_step(st)) == SQLITE_ROW && b->rc == 0) {
+        jw_open(b, '{');
+        jw_kstr(b, "call", journal_text(st, 0));
+        jw_kstr(b, "person", journal_text(st, 1));
+        jw_kint(b, "at", sqlite3_column_int64(st, 2));
+        jw_close(b, '}');
+    }
+    jw_close(b, ']');
+    jw_close(b, '}');
+    return store_rc(s, sq);
+}
+
+int people_past(struct store *s, struct str before, unsigned limit, people_json_fn *fn, void *arg)
+{
+    return op_ask(s, &(struct op_ask){.op.flags = STORE_READ, .run = past_run, .id = before, .limit = limit}, fn,
+                  arg);
+}
+
 /* ---- The API. ---- */
 
 static int list_run(struct op_ask *a, struct store *s)

@@ -275,9 +275,7 @@ static void on_transcript_for_summary(void *arg, int rc, struct str json)
     w->text = words.rc == 0 ? str_dup(buf_str(&words)) : NULL;
     buf_free(&words);
     buf_init(&text, TEXT_BYTES);
-    for (const struct json *t = json_first(json_get(doc, "turns")); t != NULL; t = json_next(t))
-        (void)buf_printf(&text, "%s: %.*s\n", str_eqc(json_get_str(t, "who"), "caller") ? "Caller" : "Assistant",
-                         STR_ARG(json_get_str(t, "text")));
+    afters_words(&text, json_get(doc, "turns"));
     if (w->owner->app->index != NULL) /* what was said can be searched from now on */
         (void)index_put_call(w->owner->app->index, str_of(w->call), json_get_str(w->doc, "person"),
                              (uint64_t)json_get_int(w->doc, "at", 0), buf_str(&text));

@@ -27,6 +27,13 @@ void afters_extract(struct buf *out, const struct json *turns)
                          STR_ARG(str_head(last, str_utf8_floor(last, 300))));
 }
 
+void afters_words(struct buf *out, const struct json *turns)
+{
+    for (const struct json *t = json_first(turns); t != NULL; t = json_next(t))
+        (void)buf_printf(out, "%s: %.*s\n", str_eqc(json_get_str(t, "who"), "caller") ? "Caller" : "Assistant",
+                         STR_ARG(json_get_str(t, "text")));
+}
+
 void afters_day(uint64_t wall_ms, char *out, size_t cap)
 {
     time_t secs = (time_t)(wall_ms / 1000);

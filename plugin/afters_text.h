@@ -10,6 +10,8 @@ struct json;
 
 /* Honest and plain, where no agent makes a summary: the caller's first words and the last said to them. */
 void afters_extract(struct buf *out, const struct json *turns);
+/* The words of a call as they are searched and summed up: a line for each turn. */
+void afters_words(struct buf *out, const struct json *turns);
 /* YYYY-MM-DD in this machine's time zone; "" when that cannot be told. */
 void afters_day(uint64_t wall_ms, char *out, size_t cap);
 /* text as a Markdown quotation. */

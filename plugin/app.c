@@ -17,6 +17,7 @@
 #include "plugin/net/httpd.h"
 #include "plugin/net/loop.h"
 #include "plugin/notice.h"
+#include "plugin/past.h"
 #include "plugin/pin.h"
 #include "plugin/proto/sig.h"
 #include "plugin/proto/tls.h"
@@ -259,6 +260,13 @@ static void on_index_wake(struct loop_msg *m)
     atomic_store(&w->posted, false);
     if (w->app->index != NULL)
         index_poll(w->app->index);
+    past_index_woke(w->app->past);
+}
+
+void app_persons_changed(struct app *app)
+{
+    calls_know_again(app->calls);
+    past_look(app->past);
 }
 
 /* The table of tokens lies beside the shared object. */
@@ -380,6 +388,8 @@ int app_start(struct app *app, struct buf *ready, struct err *e)
     if (rc == 0)
         rc = afters_open(&app->afters, app);
     if (rc == 0)
+        rc = past_open(&app->past, app);
+    if (rc == 0)
         rc = calls_open(&app->calls, app);
     if (rc == 0)
         rc = routes_open(&app->routes, app);
@@ -398,6 +408,7 @@ int app_start(struct app *app, struct buf *ready, struct err *e)
     announce(app, ready);
     calls_adopt(app->calls);
     afters_resume(app->afters);
+    past_look(app->past);
     timer_set(app->keeper, loop_now_ms(app->loop) + ADOPT_EVERY_MS);
     (void)rt_models(app->api, on_models, app);
     return 0;
@@ -445,7 +456,9 @@ static void close_parts(struct app *app)
         store_close(app->store, FLUSH_MS);
     app->store = NULL;
     afters_close(app->afters);
+    past_close(app->past);
     app->afters = NULL;
+    app->past = NULL;
     app->closing = 1;
     if (runs != NULL) {
         app->runs = NULL;

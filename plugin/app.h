@@ -19,6 +19,7 @@ struct httpd;
 struct index;
 struct pins;
 struct loop;
+struct past;
 struct routes;
 struct rt_api;
 struct sig_keys;
@@ -50,6 +51,7 @@ struct app {
     struct calls *calls;
     struct afters *afters;
     struct pins *pins;
+    struct past *past;    /* keeps the index of past calls true */
     struct timer *keeper; /* expiry, and adoption while another instance holds calls */
     uint64_t expire_at_ms;
     struct wake *wake, *index_wake; /* from the threads of store and index to the loop */
@@ -73,6 +75,8 @@ int app_start(struct app *app, struct buf *ready, struct err *e);
 void app_stop(struct app *app, int how, uint32_t grace_ms);
 /* Frees what app_open() made; the loop is over and joined. */
 void app_close(struct app *app);
+/* Persons became one or several: live calls and the index learn it. */
+void app_persons_changed(struct app *app);
 /* OC_CMD_POLICY_SET. ERR_INVALID. */
 int app_set_policy(struct app *app, struct str json, struct err *e);
 /* Writes the status object. `open`: what a stranger may see. */

@@ -75,6 +75,7 @@ static void on_seen(void *arg, int rc, const struct people_caller *p)
     mem_free(arg);
     if (lc == NULL)
         return;
+    mem_free(lc->person);
     lc->person = str_dup(p->person);
     if (lc->was_linked && lc->base == CALLER_KNOWN && linked_by_us(p)) {
         lc->base = lc->level = CALLER_LINKED;
@@ -165,6 +166,14 @@ void calls_linked(struct calls *cs, struct str call, struct str identity)
     ev.u.tell.speak = true;
     live_feed(lc, &ev);
     buf_free(&text);
+}
+
+void calls_know_again(struct calls *cs)
+{
+    for (unsigned i = 0; cs != NULL && i < cs->n_buckets; i++)
+        for (struct live *lc = cs->buckets[i]; lc != NULL; lc = lc->next)
+            if (lc->person != NULL)
+                live_note_caller(lc);
 }
 
 void calls_tell_person(struct calls *cs, struct str person, struct str identity, struct str text)

@@ -95,6 +95,7 @@ static void on_code_typed(void *arg, int rc, const struct people_code_result *r)
         return;
     }
     log_info(&m->app->log, "a chat and a caller's number were linked by code");
+    app_persons_changed(m->app);
     calls_linked(m->app->calls, r->call, str_of(m->identity));
     message_over(m, 0, STR("{\"reply\":\"Done: this chat and your telephone number now belong together. On the phone I "
                            "know what we wrote here.\"}"));
@@ -184,6 +185,7 @@ void chats_message(struct app *app, const struct json *message, chats_fn *fn, vo
 /* ---- Links of the gateway's configuration ---- */
 
 struct links_wait {
+    struct app *app;
     chats_fn *fn;
     void *arg;
 };
@@ -193,6 +195,8 @@ static void on_links(void *arg, int rc)
     struct links_wait w = *(struct links_wait *)arg;
 
     mem_free(arg);
+    if (rc == 0)
+        app_persons_changed(w.app);
     w.fn(w.arg, rc, STR("{}"));
 }
 
@@ -216,7 +220,7 @@ void chats_set_links(struct app *app, const struct json *groups, chats_fn *fn, v
             list[n++] = (struct people_group){at, k};
     }
     if (list != NULL && identities != NULL && w != NULL) {
-        *w = (struct links_wait){fn, arg};
+        *w = (struct links_wait){app, fn, arg};
         rc = people_set_config_links(app->store, list, n, on_links, w);
     }
     if (rc < 0) {
@@ -266,10 +270,12 @@ static void on_code_said(void *arg, int rc, const struct people_code_result *r)
 {
     struct linking *l = arg;
 
-    if (rc < 0 || !r->fits)
+    if (rc < 0 || !r->fits) {
         linking_over(l, 0, "The code is wrong or too old. Say so politely.");
-    else
-        linking_over(l, 0, "Linked: this number and that chat belong together from now on. Say so.");
+        return;
+    }
+    app_persons_changed(l->app);
+    linking_over(l, 0, "Linked: this number and that chat belong together from now on. Say so.");
 }
 
 static void voice_identity(char *out, size_t cap, const struct linking *l)

@@ -113,6 +113,15 @@ static void update(const struct route_ask *ask, struct str id, bool notes_only)
     json_free(doc);
 }
 
+static void on_linked(void *arg, int rc, struct str json)
+{
+    struct wait *w = arg;
+
+    if (rc == 0)
+        app_persons_changed(w->app);
+    wait_over(w, rc, json);
+}
+
 /* The identity is in the body, or for DELETE also in ?identity=. */
 static void links(const struct route_ask *ask, struct str id)
 {
@@ -128,9 +137,9 @@ static void links(const struct route_ask *ask, struct str id)
         identity = str_of(parameter);
     w = wait_new(ask, 200);
     if (w != NULL && str_eq(ask->method, STR("POST")))
-        queued(w, people_link(ask->app->store, id, identity, "api", clock_wall_ms(), on_json, w));
+        queued(w, people_link(ask->app->store, id, identity, "api", clock_wall_ms(), on_linked, w));
     else if (w != NULL)
-        queued(w, people_unlink(ask->app->store, id, identity, on_json, w));
+        queued(w, people_unlink(ask->app->store, id, identity, on_linked, w));
     json_free(doc);
 }
 

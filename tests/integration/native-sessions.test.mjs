@@ -189,6 +189,55 @@ test('with the filter on a known caller hears of own calls alone; a link opens t
   });
 });
 
+/* ---- Past calls ---- */
+
+/* Asks until it is found or not: the index is told aside. */
+const foundSoon = (made, from, query, word, wanted) => waitFor(async () => {
+  const { answers } = await useTools(made, { from }, [['memory_search', { query }]]);
+  return answers[0].output.includes(word) === wanted;
+}, { timeoutMs: 20000, what: `${word} ${wanted ? 'found' : 'hidden'} by ${from}` });
+
+test('calls of before a link, a split and the loss of the index are found by whose they are now', async (t) => {
+  const made = await rig(t, { changes: open(workspace(), narrow), sim: { speed: 60 } });
+  const say = (from, text) => speak(made, { from, script: [{ wait: 'greeting' }, { caller: text },
+    { wait: 'assistant' }, ...short.slice(1)] });
+  const mine = made.idOf(await say(KNOWN, 'The quokkaline is blue.'));
+  const theirs = made.idOf(await say(OTHER, 'The wombatine is green.'));
+  await settled(made, 2);
+  await foundSoon(made, OTHER, 'quokkaline', mine, false);
+  const link = (method) => made.host.api(`/callers/${encodeURIComponent(KNOWN)}/links`,
+    { method, body: { identity: `voice:${OTHER}` } });
+  await t.test('both are one person', async () => {
+    assert.equal((await link('POST')).status, 200);
+    await foundSoon(made, OTHER, 'quokkaline', mine, true);
+    await foundSoon(made, KNOWN, 'wombatine', theirs, true);
+  });
+  await t.test('the index is lost, or another one is taken up', async () => {
+    await made.host.stop();
+    for (const name of fs.readdirSync(made.hosts[0].stateDir).filter((n) => n.startsWith('index')))
+      fs.rmSync(path.join(made.hosts[0].stateDir, name));
+    await made.start();
+    await foundSoon(made, OTHER, 'quokkaline', mine, true);
+    await foundSoon(made, KNOWN, 'wombatine', theirs, true);
+  });
+  await t.test('no index can be made at first', async () => {
+    await made.host.stop();
+    const file = path.join(made.hosts[0].stateDir, 'index.db');
+    fs.rmSync(file);
+    fs.mkdirSync(file);
+    await made.start();
+    const { answers } = await useTools(made, { from: OTHER }, [['memory_search', { query: 'quokkaline' }]]);
+    assert.match(answers[0].output, /does not answer now/);
+    fs.rmdirSync(file); // found within 10 s; past calls alone would be tried again after 30 s
+    await foundSoon(made, OTHER, 'quokkaline', mine, true);
+  });
+  await t.test('they part: who leaves has no history', async () => {
+    assert.equal((await link('DELETE')).status, 200);
+    await foundSoon(made, OTHER, 'quokkaline', mine, false);
+    await foundSoon(made, KNOWN, 'wombatine', theirs, true);
+  });
+});
+
 /* ---- The budget ---- */
 
 function tokensOf(text) {

@@ -202,6 +202,56 @@ static void hides_others_calls(void)
     kit_end(&k);
 }
 
+static int own(struct kit *k, struct kit_answer *a, const char *call, const char *person)
+{
+    int rc;
+
+    kit_begin(a);
+    rc = index_own_call(k->ix, str_of(call), str_of(person), kit_on_done, a);
+    if (rc < 0)
+        return rc;
+    kit_wait(k, &a->came);
+    return a->rc;
+}
+
+/* Two persons became one, and one of them leaves again: whose a call is changes without its words. */
+static void calls_change_hands(void)
+{
+    struct kit k;
+    struct kit_answer a = {0};
+    struct index_scope ann = {.files = true, .person = STR("per_ann")}, bob = {.files = true, .person = STR("per_bob")};
+
+    kit_init(&k);
+    kit_mkdir(&k, "memory");
+    kit_write(&k, "memory/2026-11-20.md", sections);
+    kit_open(&k);
+    kit_scanned(&k);
+    T_EQ(own(&k, &a, "call_B", "per_bob"), ERR_NOT_FOUND);
+    put_call(&k, "call_B", "per_bob", 2000, "caller: I said bananas myself");
+    T_OK(own(&k, &a, "call_B", "per_bob"));
+    T_OK(kit_search(&k, &a, &ann, "bananas"));
+    T_STR_EQ(a.text, "{\"hits\":[]}");
+    T_OK(own(&k, &a, "call_B", "per_ann"));
+    T_OK(kit_search(&k, &a, &ann, "bananas"));
+    T_HAS(a.text, "I said bananas");
+    T_HAS(a.text, "Bob wants bananas");
+    T_HAS(a.text, "\"at\":2000");
+    T_OK(kit_search(&k, &a, &bob, "bananas"));
+    T_STR_EQ(a.text, "{\"hits\":[]}");
+    T_OK(own(&k, &a, "call_B", "per_bob"));
+    T_OK(kit_search(&k, &a, &ann, "bananas"));
+    T_STR_EQ(a.text, "{\"hits\":[]}");
+    T_OK(kit_search(&k, &a, &bob, "bananas"));
+    T_HAS(a.text, "I said bananas");
+    T_ERR(own(&k, &a, "call B", "per_bob"));
+    /* The words were not put again, and are as cheap to put as ever. */
+    put_call(&k, "call_B", "per_bob", 2000, "caller: I said bananas myself");
+    T_OK(kit_search(&k, &a, &bob, "bananas"));
+    T_EQ(kit_count(a.text, "I said bananas"), 1);
+    kit_drop(&a);
+    kit_end(&k);
+}
+
 /* Bytes of `what` in the database and its companions. */
 static unsigned bytes_of(const struct kit *k, const char *what)
 {
@@ -268,6 +318,7 @@ int main(void)
     T_RUN(blocks_and_lines);
     T_RUN(newer_first);
     T_RUN(hides_others_calls);
+    T_RUN(calls_change_hands);
     T_RUN(forgets_for_real);
     return T_DONE();
 }

@@ -421,6 +421,44 @@ static void words_are_found(void)
     kit_done(&k);
 }
 
+/* What the index of past calls is told: all that are over and hold words, with whose they are now. */
+static void past_calls_by_pages(void)
+{
+    struct kit k;
+    struct heard h = {0}, a = {0};
+    const struct json *c;
+
+    kit_init(&k);
+    kit_open(&k, 0);
+    T_EQ(ASK(&k, &h, people_past(k.s, STR(""), 10, on_json, &h)), 0);
+    T_EQ(count(json_get(h.doc, "calls")), 0);
+    whole_call(&k, "call_1", A, 1000, "one");
+    whole_call(&k, "call_2", B, 2000, "two");
+    whole_call(&k, "call_3", "", 3000, "three");
+    claim_call(&k, "call_4", A, 4000); /* nothing was said */
+    end_call(&k, "call_4", 0, 4500);
+    claim_call(&k, "call_5", A, 5000); /* goes on */
+    say(&k, "call_5", "i1", 1, "caller", "five");
+    T_OK(seen(&k, &a, "call_1", A, 1000));
+    T_EQ(ASK(&k, &h, people_past(k.s, STR(""), 2, on_json, &h)), 0);
+    T_EQ(count(json_get(h.doc, "calls")), 2);
+    c = json_first(json_get(h.doc, "calls"));
+    text_is(c, "call", "call_3");
+    text_is(c, "person", "");
+    text_is(json_next(c), "call", "call_2");
+    T_EQ(json_get_int(json_next(c), "at", 0), 2000);
+    T_EQ(ASK(&k, &h, people_past(k.s, STR("call_2"), 2, on_json, &h)), 0);
+    T_EQ(count(json_get(h.doc, "calls")), 1);
+    text_is(json_first(json_get(h.doc, "calls")), "call", "call_1");
+    T_EQ(ASK(&k, &h, people_past(k.s, STR("call_1"), 2, on_json, &h)), 0);
+    T_EQ(count(json_get(h.doc, "calls")), 0);
+    T_EQ(ASK(&k, &h, people_link(k.s, STR(A), STR("voice:" B), "api", 3001, on_json, &h)), 0);
+    T_EQ(ASK(&k, &h, people_past(k.s, STR("call_3"), 2, on_json, &h)), 0);
+    text_is(json_first(json_get(h.doc, "calls")), "person", a.person);
+    heard_free(&h);
+    kit_done(&k);
+}
+
 static void missed_calls(void)
 {
     struct kit k;
@@ -651,6 +689,7 @@ int main(void)
     T_RUN(guessers_hurt_themselves_alone);
     T_RUN(history_of_a_person);
     T_RUN(words_are_found);
+    T_RUN(past_calls_by_pages);
     T_RUN(missed_calls);
     T_RUN(retention_of_persons);
     T_RUN(two_processes);
