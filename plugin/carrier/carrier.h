@@ -43,19 +43,24 @@ struct carrier_event { /* text lives in `text` until carrier_event_free() */
     struct line_event event;  /* kind LINE_EV_* for STATUS, ROOM, MACHINE, DIGITS, RECORDING */
     struct str ref;           /* our reference, from our own callback URL; empty: none */
     struct str token;         /* SAID_NEEDS_WORDS, SAID_DIGITS: from our own callback URL */
-    struct str sid, from, to; /* SAID_INCOMING: the leg, and addresses as the carrier wrote them */
+    struct str label;         /* the party in our own callback URL; empty: none */
+    struct str sid, from, to; /* SAID_INCOMING: the leg, and addresses as the carrier wrote them; sid: of the leg
+                                 also for DIGITS, NEEDS_WORDS and DIAL_ENDED, where the carrier tells */
     struct str attestation;   /* SAID_INCOMING: STIR/SHAKEN result, or empty */
     struct buf text;
 };
+void carrier_event_free(struct carrier_event *e); /* a zeroed one is fine */
 
 /* ---- What to do next ---- */
 
 enum carrier_step_kind {
-    STEP_JOIN,     /* into the room `ref` as `label`; the room ends when this leg leaves if `ends_room` */
+    STEP_JOIN,     /* into the room `ref` as `label`, for `seconds` at most (0: the carrier's limit); the room ends
+                      when this leg leaves if `ends_room` */
     STEP_SAY,      /* text */
     STEP_PAUSE,    /* seconds */
     STEP_DIGITS,   /* play digits: text */
-    STEP_GATHER,   /* say text, collect up to n digits for seconds; the answer comes with `token` */
+    STEP_GATHER,   /* say text, collect up to n digits (0: until '#'), the next within seconds of the last; the
+                      answer, also an empty one, comes with `ref`, `label` and `token` */
     STEP_REJECT,   /* refuse without answering: busy if `busy`; only as the first step */
     STEP_HANG_UP
 };
@@ -75,12 +80,17 @@ struct carrier_answer { /* of a command; borrowed for the callback */
     bool maybe_sent;
     bool busy;                /* refused for its rate (429): nothing was done */
     uint32_t retry_after_ms;
-    struct str sid, room, code, message;
+    struct str sid, room;     /* what was made or steered, and its room, where the carrier tells */
+    struct str code, message; /* the carrier's error; a message may name numbers: not for logs */
     bool room_live;           /* LOOK_UP */
     const struct line_seen_leg *legs;
     unsigned n_legs;
 };
-/* `call` is the call's id as it was given with the command. Not from inside carrier_command(). */
+/*
+ * `call` is the call's id as it was given with the command. Not from inside command(). Ending what is over already
+ * (404, Twilio's 21220) is told as 200. LOOK_UP: 200, or what kept us from seeing all; a leg that the carrier does
+ * not know any more is told as completed.
+ */
 typedef void carrier_answer_fn(void *arg, struct str call, const struct carrier_answer *a);
 
 struct carrier_order { /* a command; copied */
@@ -96,11 +106,13 @@ struct carrier_order { /* a command; copied */
 struct carrier_ops {
     const char *name;         /* "twilio", "sip" */
     unsigned can;             /* LINE_CAN_* */
-    /* 0; ERR_AUTH (see err.h): the signature is wrong. Constant time. */
+    /* 0; ERR_DENIED: the signature is wrong or missing; ERR_NOMEM. Constant time over tokens and signatures. */
     int (*verify)(const struct carrier *c, const struct carrier_hook *hook);
-    /* 0; ERR_INVALID. Unknown parameters are ignored. *out is filled in any case and must be freed. */
+    /* 0; ERR_INVALID (logged by the parameter's name), ERR_NOT_FOUND: no path of the carrier's, ERR_NOMEM. Unknown
+     * parameters are ignored. *out is filled in any case and goes to carrier_event_free(). */
     int (*read)(const struct carrier *c, const struct carrier_hook *hook, struct carrier_event *out);
-    /* Writes the document that the webhook is answered with, and its content type. */
+    /* Writes the document that the webhook is answered with, and its content type; no steps: an empty document.
+     * ERR_INVALID (characters that it cannot hold, a step out of place), ERR_TOO_BIG, ERR_BAD_STATE: it has none. */
     int (*render)(const struct carrier *c, const struct carrier_step *steps, unsigned n, struct buf *out,
                   const char **content_type);
     /* 0, or negative: nothing was sent and the answer will not come. */
@@ -109,7 +121,7 @@ struct carrier_ops {
     int (*fetch)(struct carrier *c, struct str sid, const struct carrier_fetch *fetch);
     /* Deletes it at the carrier; done(arg, http_status or 0). */
     int (*erase)(struct carrier *c, struct str sid, void (*done)(void *arg, int http_status), void *arg);
-    /* Cancels all without callbacks; `closed` once on the loop. */
+    /* Cancels all without callbacks; `closed` once on the loop, maybe from inside. */
     void (*close)(struct carrier *c, void (*closed)(void *arg), void *arg);
 };
 
@@ -125,6 +137,7 @@ struct carrier_fetch {
     void (*on_done)(void *arg, int http_status, struct str text);
     void *arg;
     unsigned channels;        /* asked for: 1 or 2 */
+    uint64_t max_bytes;       /* more: the rest is not told, and on_done says http_status 0; 0: no limit */
 };
 
 /* ---- Twilio (REST 2010-04-01, TwiML, X-Twilio-Signature) ---- */
@@ -134,7 +147,7 @@ struct twilio_config {
     const char *const *auth_tokens; /* the first signs nothing of ours but is used for REST; all verify */
     unsigned n_auth_tokens;
     struct str api_key_sid, api_key_secret; /* both or none: used for REST instead of the token */
-    struct str base_url;      /* "" : api.twilio.com, or by region and edge */
+    struct str base_url;      /* "" or https://api.twilio.com: that host, or the one of region and edge */
     struct str region, edge;
     struct str public_url;    /* our own, as Twilio is given it, without a slash at the end */
     struct str ca_file;
@@ -146,7 +159,11 @@ int twilio_open(struct carrier **out, struct loop *loop, const struct twilio_con
 
 /* ---- A trunk that points straight at the speech API: no REST, no webhooks of its own ---- */
 
-/* refer and hang-up go through the speech API's REST: plugin/lines.c gives the functions. */
+/*
+ * refer and hang-up go through the speech API's REST: plugin/lines.c gives the functions, and answers through the
+ * carrier's on_answer once it knows, with `cmd`; what: LINE_CMD_REFER, or LINE_CMD_END_ROOM for a hang-up. Each: 0,
+ * or negative, and then the command fails with it.
+ */
 struct sip_only_config {
     int (*refer)(void *arg, struct str call, struct str number, unsigned cmd);
     int (*hang_up)(void *arg, struct str call, unsigned cmd);
