@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "memory/journal.h"
 
-#include "memory/claims.h"
 #include "memory/journal_int.h"
 #include "memory/op.h"
 #include "memory/words.h"
@@ -29,7 +28,7 @@ static struct str *text_of(struct journal_call *row, size_t i)
     return (struct str *)(void *)((char *)row + call_texts[i]);
 }
 
-static size_t row_bytes(const struct journal_call *row)
+size_t journal_row_bytes(const struct journal_call *row)
 {
     struct journal_call copy = *row;
     size_t n = 0;
@@ -39,66 +38,14 @@ static size_t row_bytes(const struct journal_call *row)
     return n;
 }
 
-static void row_pack(struct journal_call *to, const struct journal_call *from, char **at)
+void journal_row_pack(struct journal_call *to, const struct journal_call *from, char **at)
 {
     *to = *from;
     for (size_t i = 0; i < CALL_TEXTS; i++)
         *text_of(to, i) = op_pack(at, *text_of(to, i));
 }
 
-/* ---- Claims. ---- */
-
-/* Kinds are hashed along, so that one kind's id can never stand for another's. */
-static void key_of(unsigned char key[JOURNAL_KEY_BYTES], char kind, struct str id)
-{
-    char text[256];
-    unsigned char hash[32];
-
-    if (id.n >= sizeof text) {
-        id_sha256(hash, id);
-        id = str_make((const char *)hash, sizeof hash);
-    }
-    text[0] = kind;
-    if (id.n > 0)
-        memcpy(text + 1, id.p, id.n);
-    id_sha256(key, str_make(text, id.n + 1));
-}
-
-void journal_key_openai(unsigned char key[JOURNAL_KEY_BYTES], struct str id)
-{
-    key_of(key, 'o', id);
-}
-
-void journal_key_sip(unsigned char key[JOURNAL_KEY_BYTES], struct str id)
-{
-    key_of(key, 's', id);
-}
-
-enum { KEY_OPENAI, KEY_SIP, KEYS };
-
-struct claim {
-    struct store_op op;
-    struct store *s;
-    struct journal_call row;
-    journal_claim_fn *fn;
-    void *arg;
-    enum journal_claim_result result;
-    bool has[KEYS], stands[KEYS]; /* stands: durable if the operation is */
-    unsigned char key[KEYS][JOURNAL_KEY_BYTES];
-};
-
-static void claim_done(struct store_op *op, int rc)
-{
-    struct claim *c = (struct claim *)op;
-
-    for (int i = 0; rc == 0 && i < KEYS; i++)
-        if (c->stands[i])
-            claims_add(c->s->claims, c->key[i]);
-    c->fn(c->arg, rc, c->result);
-    mem_free(c);
-}
-
-static int insert_call(struct store *s, struct journal_call *row)
+int journal_insert(struct store *s, struct journal_call *row)
 {
     static const char sql[] =
         "INSERT INTO call(id, state, openai_call_id, sip_call_id, direction, number, number_kind, level,"
@@ -119,114 +66,6 @@ static int insert_call(struct store *s, struct journal_call *row)
     journal_bind_int(st, at++, row->live_at);
     journal_bind_int(st, at, row->ended_at);
     return journal_step(s, st);
-}
-
-static int insert_claim(struct claim *c, struct store *s)
-{
-    const unsigned char *key[KEYS];
-    int rc;
-    sqlite3_stmt *st = store_stmt(s, "INSERT INTO claim(at, call, openai, sip) VALUES(?1, ?2, ?3, ?4)",
-                                  &rc);
-
-    if (st == NULL)
-        return rc;
-    journal_bind_int(st, 1, c->row.received_at);
-    journal_bind(st, 2, c->row.id);
-    for (int i = 0; i < KEYS; i++) {
-        key[i] = c->has[i] ? c->key[i] : NULL;
-        (void)sqlite3_bind_blob(st, 3 + i, c->key[i], c->has[i] ? CLAIM_KEY_BYTES : 0, SQLITE_STATIC);
-    }
-    rc = journal_step(s, st);
-    if (rc == 0)
-        claim_index_add(s->index, sqlite3_last_insert_rowid(s->db), key[KEY_OPENAI], key[KEY_SIP]);
-    return rc;
-}
-
-/*
- * The write lock is held, and the index knows all that was committed: between the look and the insert
- * nobody comes in between. The call's row goes first: it is the one that can be refused.
- */
-static int claim_run(struct store_op *op, struct store *s, struct sqlite3 *db)
-{
-    struct claim *c = (struct claim *)op;
-    int64_t n = 0;
-    int rc;
-
-    (void)db;
-    c->result = JOURNAL_NEW;
-    c->stands[KEY_SIP] = c->stands[KEY_OPENAI] = false;
-    rc = claim_index_sync(s->index, s);
-    if (rc == 0)
-        rc = claim_index_reserve(s->index, s);
-    for (int i = 0; rc == 0 && i < KEYS; i++) {
-        if (!c->has[i])
-            continue;
-        rc = claim_index_find(s->index, s, c->key[i], &n, NULL, 0);
-        if (rc == 0 && n != 0) {
-            c->result = JOURNAL_DUPLICATE;
-            c->stands[i] = true;
-            return 0;
-        }
-    }
-    if (rc == 0)
-        rc = insert_call(s, &c->row);
-    if (rc == 0)
-        rc = insert_claim(c, s);
-    for (int i = 0; rc == 0 && i < KEYS; i++)
-        c->stands[i] = c->has[i];
-    return rc;
-}
-
-int journal_claim(struct store *s, const struct journal_call *row, uint64_t deadline_ms,
-                  journal_claim_fn *fn, void *arg)
-{
-    struct claim *c = NULL;
-    void *block;
-    char *at;
-    int rc = op_make(&block, &at, sizeof *c, row_bytes(row));
-
-    if (rc < 0)
-        return rc;
-    c = block;
-    row_pack(&c->row, row, &at);
-    c->s = s;
-    c->fn = fn;
-    c->arg = arg;
-    c->op.run = claim_run;
-    c->op.done = claim_done;
-    c->op.deadline_ms = deadline_ms;
-    c->has[KEY_OPENAI] = row->openai_call_id.n > 0;
-    c->has[KEY_SIP] = row->sip_call_id.n > 0;
-    if (c->has[KEY_OPENAI])
-        journal_key_openai(c->key[KEY_OPENAI], row->openai_call_id);
-    if (c->has[KEY_SIP])
-        journal_key_sip(c->key[KEY_SIP], row->sip_call_id);
-    for (int i = 0; i < KEYS; i++) {
-        if (!c->has[i] || !claims_has(s->claims, c->key[i]))
-            continue;
-        c->result = JOURNAL_DUPLICATE;
-        rc = store_settle(s, &c->op);
-        if (rc < 0)
-            mem_free(c);
-        return rc;
-    }
-    return op_push(s, &c->op);
-}
-
-bool journal_known(struct store *s, struct str openai_call_id, struct str sip_call_id)
-{
-    unsigned char key[JOURNAL_KEY_BYTES];
-
-    if (openai_call_id.n > 0) {
-        journal_key_openai(key, openai_call_id);
-        if (claims_has(s->claims, key))
-            return true;
-    }
-    if (sip_call_id.n > 0) {
-        journal_key_sip(key, sip_call_id);
-        return claims_has(s->claims, key);
-    }
-    return false;
 }
 
 /* ---- Saves. ---- */
@@ -292,12 +131,12 @@ int journal_save(struct store *s, const struct journal_call *row, unsigned set, 
     struct save *v;
     void *block;
     char *at;
-    int rc = op_make(&block, &at, sizeof *v, row_bytes(row));
+    int rc = op_make(&block, &at, sizeof *v, journal_row_bytes(row));
 
     if (rc < 0)
         return rc;
     v = block;
-    row_pack(&v->row, row, &at);
+    journal_row_pack(&v->row, row, &at);
     v->set = set;
     v->o = (struct op){{.run = save_run, .done = op_done, .flags = STORE_RETRY, .bytes = v->o.op.bytes},
                        fn, arg};

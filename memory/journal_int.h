@@ -19,6 +19,12 @@
 void journal_key_openai(unsigned char key[JOURNAL_KEY_BYTES], struct str id);
 void journal_key_sip(unsigned char key[JOURNAL_KEY_BYTES], struct str id);
 
+/* A row with its texts in one block, see op.h. */
+size_t journal_row_bytes(const struct journal_call *row);
+void journal_row_pack(struct journal_call *to, const struct journal_call *from, char **at);
+/* Inserts it, owned by this instance. Store thread, inside a transaction. */
+int journal_insert(struct store *s, struct journal_call *row);
+
 /* Deletes a call with all that hangs on it but its claim. Store thread, inside a transaction. */
 int journal_drop(struct store *s, struct str id);
 /* Takes our id out of a call's claim, which goes on to stand as hashes. Store thread, inside a transaction. */

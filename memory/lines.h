@@ -18,6 +18,7 @@ struct line_row { /* borrowed */
     struct str machine;          /* line_write(); empty once over */
     struct str spec;             /* what was asked for: purpose, context, message, session ... a JSON object */
     struct str idem, idem_hash;  /* idempotency key and hash of the request; may be empty */
+    unsigned attempts;
     uint64_t made_at, due_at, answered_at, ended_at;
 };
 
@@ -53,9 +54,8 @@ int line_note_ref(struct store *s, struct str ref, struct str call, journal_fn *
 /* Lines whose calls this instance drives (after journal_adopt) and which are not over. */
 typedef void lines_found_fn(void *arg, int rc, const struct line_row *rows, unsigned n);
 int lines_open_rows(struct store *s, lines_found_fn *fn, void *arg);
-/* The call of a leg's sid, or of a room's reference, live or over: {"call","phase","outcome"} or ERR_NOT_FOUND. */
-typedef void line_who_fn(void *arg, int rc, struct str call, struct str phase);
-int line_of(struct store *s, struct str ref_or_sid, line_who_fn *fn, void *arg);
+/* The line of a call's id, a room's reference or a leg's sid, live or over: one row or none. */
+int line_row_of(struct store *s, struct str id, lines_found_fn *fn, void *arg);
 
 /* ---- Actions ---- */
 struct action_row {

@@ -192,9 +192,92 @@ static const char to_2_data[] =
     "UPDATE call SET person=coalesce((SELECT person FROM identity WHERE identity='voice:' || number), '');"
     "DROP TABLE temp.made;";
 
+/*
+ * Version 3: the telephone's side of calls, see lines.h. Whose a line is, is said by its call's row.
+ *
+ * leg_ref: what a leg of the model is known by when it comes in; used once. leg_sid: the carrier's names of legs.
+ * idem: the asker's key; the same key with another body is refused.
+ */
+static const char to_3[] =
+    "CREATE TABLE line("
+    " call TEXT NOT NULL PRIMARY KEY REFERENCES call(id) ON DELETE CASCADE,"
+    " carrier TEXT NOT NULL,"
+    " ref TEXT NOT NULL UNIQUE,"
+    " phase TEXT NOT NULL,"
+    " outcome TEXT NOT NULL,"
+    " code TEXT NOT NULL,"
+    " detail TEXT NOT NULL,"
+    " number TEXT NOT NULL,"
+    " own TEXT NOT NULL,"
+    " machine TEXT NOT NULL,"
+    " spec TEXT NOT NULL,"
+    " idem TEXT NOT NULL,"
+    " idem_hash TEXT NOT NULL,"
+    " attempts INTEGER NOT NULL,"
+    " made_at INTEGER NOT NULL,"
+    " due_at INTEGER NOT NULL,"
+    " answered_at INTEGER NOT NULL,"
+    " ended_at INTEGER NOT NULL"
+    ") WITHOUT ROWID;"
+    "CREATE INDEX line_open ON line(call) WHERE phase<>'completed';"
+    "CREATE UNIQUE INDEX line_idem ON line(idem) WHERE idem<>'';"
+    "CREATE TABLE leg_ref("
+    " ref TEXT NOT NULL PRIMARY KEY,"
+    " call TEXT NOT NULL REFERENCES call(id) ON DELETE CASCADE,"
+    " used INTEGER NOT NULL"
+    ") WITHOUT ROWID;"
+    "CREATE INDEX leg_ref_call ON leg_ref(call);"
+    "CREATE TABLE leg_sid("
+    " sid TEXT NOT NULL PRIMARY KEY,"
+    " call TEXT NOT NULL REFERENCES call(id) ON DELETE CASCADE"
+    ") WITHOUT ROWID;"
+    "CREATE INDEX leg_sid_call ON leg_sid(call);"
+    "CREATE TABLE action("
+    " id TEXT NOT NULL PRIMARY KEY,"
+    " call TEXT NOT NULL REFERENCES call(id) ON DELETE CASCADE,"
+    " kind TEXT NOT NULL,"
+    " state TEXT NOT NULL,"
+    " error TEXT NOT NULL,"
+    " idem TEXT NOT NULL,"
+    " idem_hash TEXT NOT NULL,"
+    " body TEXT NOT NULL,"
+    " at INTEGER NOT NULL,"
+    " done_at INTEGER NOT NULL"
+    ") WITHOUT ROWID;"
+    "CREATE INDEX action_call ON action(call);"
+    "CREATE UNIQUE INDEX action_idem ON action(call, idem) WHERE idem<>'';"
+    "CREATE TABLE recording("
+    " call TEXT NOT NULL PRIMARY KEY REFERENCES call(id) ON DELETE CASCADE,"
+    " sid TEXT NOT NULL,"
+    " state TEXT NOT NULL,"
+    " path TEXT NOT NULL,"
+    " sha256 TEXT NOT NULL,"
+    " type TEXT NOT NULL,"
+    " error TEXT NOT NULL,"
+    " bytes INTEGER NOT NULL,"
+    " at INTEGER NOT NULL,"
+    " due_at INTEGER NOT NULL,"
+    " channels INTEGER NOT NULL,"
+    " attempts INTEGER NOT NULL,"
+    " sealed INTEGER NOT NULL,"
+    " erase INTEGER NOT NULL"
+    ") WITHOUT ROWID;"
+    "CREATE TABLE question("
+    " id TEXT NOT NULL PRIMARY KEY,"
+    " call TEXT NOT NULL REFERENCES call(id) ON DELETE CASCADE,"
+    " text TEXT NOT NULL,"
+    " answer TEXT NOT NULL,"
+    " identity TEXT NOT NULL,"
+    " state TEXT NOT NULL,"
+    " asked_at INTEGER NOT NULL,"
+    " until INTEGER NOT NULL,"
+    " answered_at INTEGER NOT NULL"
+    ") WITHOUT ROWID;"
+    "CREATE INDEX question_call ON question(call);";
+
 /* steps[v] leads from version v to v + 1. */
 static const char *const steps[STORE_SCHEMA][4] = {
-    {to_1}, {to_2_people, to_2_owed, to_2_search, to_2_data}};
+    {to_1}, {to_2_people, to_2_owed, to_2_search, to_2_data}, {to_3}};
 
 static int sqlite_err(struct sqlite3 *db, int rc, const char *what, struct err *e)
 {

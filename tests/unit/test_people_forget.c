@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "memory/schema.h"
 #include "memory/people.h"
 #include "plugin/base/json.h"
 #include "tests/unit/people_kit.h"
@@ -247,7 +248,7 @@ static void a_backup_is_whole(void)
     T_EQ(st.st_mode & 0777, 0600);
     T_EQ(sqlite3_open(path, &db), SQLITE_OK);
     T_EQ(kit_int(db, "SELECT count(*) FROM turn"), 2);
-    T_EQ(kit_int(db, "PRAGMA user_version"), 2);
+    T_EQ(kit_int(db, "PRAGMA user_version"), STORE_SCHEMA);
     T_EQ(kit_int(db, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check='ok'"), 1);
     (void)sqlite3_close(db);
     T_EQ(ASK(&k, &h, people_backup(k.s, on_json, &h)), 0); /* within the same second: another name */
