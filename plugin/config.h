@@ -71,6 +71,7 @@ struct config { /* every text is NUL-terminated, "" when not set */
         struct config_list secrets;
     } webhook;
     const char *api_token;
+    const char *api_public_url; /* "": no links in messages */
     const char *agent_file;    /* absolute */
     struct {
         bool memory_enabled, cross_channel_enabled, auto_link_sessions, inherit_context;

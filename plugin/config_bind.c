@@ -69,6 +69,7 @@ static const struct member members[] = {
     TEXT(VOICE "webhook.tls_cert", webhook.tls_cert),
     TEXT(VOICE "webhook.tls_key", webhook.tls_key),
     TEXT(VOICE "api.token", api_token),
+    TEXT(VOICE "api.public_url", api_public_url),
     BOOL(VOICE "integration.memory_enabled", integration.memory_enabled),
     U32(VOICE "integration.context_max_tokens", integration.context_max_tokens),
     BOOL(VOICE "integration.cross_channel_enabled", integration.cross_channel_enabled),

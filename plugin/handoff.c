@@ -13,7 +13,7 @@
 
 #define STORY_TURNS 6u
 #define REASON_BYTES 2500u
-#define MARGIN_BYTES 128u /* for the line with the call's id, and "may be a repeat" */
+#define MARGIN_BYTES 128u /* for the call's id, the link behind its URL, and "may be a repeat" */
 
 struct asking { /* a handoff on its way to being a row */
     struct afters *as;
@@ -42,15 +42,19 @@ static void asking_over(struct asking *a, int rc, const char *text)
 
 static void write_message(struct buf *b, const struct asking *a, struct str story)
 {
-    struct str reason = str_of(a->reason);
+    struct str reason = str_of(a->reason), url = str_of(a->app->config->api_public_url);
+    size_t room;
     struct buf text;
 
     buf_init(&text, AFTERS_MESSAGE_BYTES);
     /* What the caller wants there comes first; what was said takes the room that is left. */
     reason = str_head(reason, str_utf8_floor(reason, REASON_BYTES));
     (void)buf_printf(&text, "From your telephone call%s%.*s\n", reason.n > 0 ? ": " : "", STR_ARG(reason));
-    (void)buf_puts(&text, str_head(story, str_utf8_floor(story, AFTERS_MESSAGE_BYTES - MARGIN_BYTES - text.n)));
+    room = AFTERS_MESSAGE_BYTES - MARGIN_BYTES - url.n - text.n;
+    (void)buf_puts(&text, str_head(story, str_utf8_floor(story, room)));
     (void)buf_printf(&text, "(call %s)", a->call);
+    if (url.n > 0)
+        (void)buf_printf(&text, "\n%.*s/calls/%s", STR_ARG(url), a->call);
     jw_open(b, '{');
     jw_kstrc(b, "channel", a->channel);
     jw_kstrc(b, "to", a->to);

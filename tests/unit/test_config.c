@@ -150,6 +150,7 @@ static void defaults(void)
     T_EQ(s.c->webhook.secrets.n, 1);
     T_STR_EQ(s.c->webhook.secrets.v[0], SECRET);
     T_STR_EQ(s.c->api_token, "");
+    T_STR_EQ(s.c->api_public_url, "");
     T_STR_EQ(s.c->agent_file, in_dir("agent.json"));
     T_EQ(s.c->call.max_duration_min, 30);
     T_EQ(s.c->call.silence_timeout_s, 300);
@@ -241,7 +242,7 @@ static void everything_set(void)
          "      bind: '::1'\n"
          "      tls_cert: cert.pem\n"
          "      tls_key: key.pem\n"
-         "    api: {token: 0123456789abcdef}\n"
+         "    api: {token: 0123456789abcdef, public_url: https://voice.example.com/api/}\n"
          "    integration: {handoff_channels: slack, context_max_tokens: 0}\n"
          "    call:\n"
          "      default_instructions: |\n"
@@ -300,6 +301,7 @@ static void everything_set(void)
     T_STR_EQ(s.c->webhook.bind, "::1");
     T_STR_EQ(s.c->webhook.tls_key, in_dir("key.pem"));
     T_STR_EQ(s.c->api_token, "0123456789abcdef");
+    T_STR_EQ(s.c->api_public_url, "https://voice.example.com/api");
     T_EQ(s.c->integration.handoff_channels.n, 1);
     T_STR_EQ(s.c->integration.handoff_channels.v[0], "slack");
     T_STR_EQ(s.c->call.instructions, "One.\nTwo.\n");
