@@ -196,7 +196,8 @@ function launch({ config, env = {}, plugin = pluginBinary, cwd, stateDir, dir, a
   }
   fs.writeFileSync(configFile, text);
   fs.mkdirSync(path.join(home, 'workspace'), { recursive: true });
-  const child = track(spawn(binary, ['--config', configFile, ...(plugin ? ['--plugin', plugin]
+  const [program, ...before] = [binary].flat();
+  const child = track(spawn(program, [...before, '--config', configFile, ...(plugin ? ['--plugin', plugin]
     : []), ...args], { cwd: cwd ?? home, env: cleanEnv({ HOME: home, ...env }),
     stdio: ['ignore', 'pipe', 'pipe'] }));
   return new Host(child, { dir: home, configFile, stateDir: state });
@@ -206,13 +207,13 @@ function launch({ config, env = {}, plugin = pluginBinary, cwd, stateDir, dir, a
  * Starts the native host and waits until it is ready.
  * @param {object} opts config (object or YAML text), env, plugin (path of the .so), cwd, stateDir
  *   (needed when a YAML text names one), dir (to start again in the folder of an earlier one), args,
- *   binary, readyMs
+ *   binary (path, or a command with its first arguments), readyMs
  * @returns {Promise<Host>}
  */
 export async function startHost(opts) {
   const binary = opts.binary ?? hostBinary;
-  if (!fs.existsSync(binary))
-    throw new Error(`no ${path.relative(projectDir, binary)}: run make first`);
+  if (![binary].flat().every((file) => fs.existsSync(file)))
+    throw new Error(`no ${[binary].flat().map((file) => path.relative(projectDir, file))}: run make first`);
   const host = launch(opts);
   try {
     host.ready = await host.waitEvent('ready', undefined, opts.readyMs ?? 10000);
