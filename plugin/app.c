@@ -14,6 +14,7 @@
 #include "plugin/base/mem.h"
 #include "plugin/base/secret.h"
 #include "plugin/calls.h"
+#include "plugin/feed.h"
 #include "plugin/net/httpd.h"
 #include "plugin/net/loop.h"
 #include "plugin/notice.h"
@@ -374,7 +375,9 @@ int app_start(struct app *app, struct buf *ready, struct err *e)
 
     app->phase = APP_STARTING;
     app->started_wall_ms = clock_wall_ms();
-    rc = open_store(app, e);
+    rc = feed_open(&app->feed, app->loop, &app->log);
+    if (rc == 0)
+        rc = open_store(app, e);
     if (rc == 0)
         rc = load_token(app, e);
     if (rc == 0)
@@ -459,6 +462,8 @@ static void close_parts(struct app *app)
     past_close(app->past);
     app->afters = NULL;
     app->past = NULL;
+    feed_close(app->feed);
+    app->feed = NULL;
     app->closing = 1;
     if (runs != NULL) {
         app->runs = NULL;

@@ -15,6 +15,7 @@
 struct runs;
 struct afters;
 struct calls;
+struct feed;
 struct httpd;
 struct index;
 struct pins;
@@ -41,6 +42,7 @@ struct app {
     uint64_t started_wall_ms;
 
     struct loop *loop;
+    struct feed *feed; /* events for /events */
     struct store *store;
     struct rt_api *api;
     struct index *index;   /* NULL: memory is off */

@@ -5,6 +5,7 @@
 #include "plugin/app.h"
 #include "plugin/base/clock.h"
 #include "plugin/base/json.h"
+#include "plugin/feed.h"
 
 #define NOTICE_BYTES (256u * 1024u)
 
@@ -21,10 +22,12 @@ void notice_begin(struct buf *b, const char *name, struct str call)
 void notice_send(struct app *app, struct buf *b, const char *name, struct str call)
 {
     jw_close(b, '}');
-    if (b->rc < 0)
+    if (b->rc < 0) {
         log_warn(&app->log, "an event %s is too big or memory is out", name);
-    else
+    } else {
         host_event(app->host, name, call, buf_str(b));
+        feed_add(app->feed, name, call, buf_str(b));
+    }
     buf_free(b);
 }
 

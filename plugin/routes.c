@@ -6,6 +6,7 @@
 #include "plugin/base/id.h"
 #include "plugin/base/json.h"
 #include "plugin/base/mem.h"
+#include "plugin/feed.h"
 #include "plugin/net/httpd.h"
 #include "plugin/proto/url.h"
 #include "plugin/why.h"
@@ -269,7 +270,11 @@ void routes_handle(void *arg, struct httpd_exchange *x)
         httpd_reply(x, 405, "application/json", STR("{\"error\":\"OpenAI posts its webhooks here\"}"));
     } else if (str_eq(path, STR("/health")) && reads) {
         query_status(r, true, send_json, x);
-    } else if (authorized(r, x)) {
+    } else if (!authorized(r, x)) {
+        return;
+    } else if (str_eq(path, STR("/events")) && reads) {
+        feed_serve(r->app->feed, x);
+    } else {
         routes_query(r, method, target_of(x), httpd_body(x), send_json, x);
     }
 }

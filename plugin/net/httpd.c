@@ -134,6 +134,8 @@ static bool release_reply(struct conn *c)
     if (rc == 0 && x->reply.n > 0)
         rc = stream_write(c->stream, buf_str(&x->reply));
     buf_free(&x->reply);
+    if (rc == 0 && x->drained != NULL)
+        stream_watch(c->stream);
     if (rc == 0)
         return true;
     log_warn(c->d->log, "an answer was lost: %s", err_name(rc));
@@ -371,6 +373,19 @@ static void on_deadline(void *arg)
     }
 }
 
+static void on_drained(void *arg)
+{
+    struct conn *c = arg;
+    struct httpd_exchange *x = c->first;
+    void (*fn)(void *arg);
+
+    if (c->stream == NULL || x == NULL || x->state != X_STREAM || x->drained == NULL)
+        return;
+    fn = x->drained;
+    x->drained = NULL;
+    fn(x->gone_arg);
+}
+
 static void on_over(void *arg, int rc, const char *why)
 {
     struct conn *c = arg;
@@ -378,7 +393,8 @@ static void on_over(void *arg, int rc, const char *why)
     (void)why;
     if (c->stream == NULL)
         return;
-    if (rc < 0 || c->refused) {
+    /* Who listens to a stream without an end and ends its own side has left. */
+    if (rc < 0 || c->refused || (c->first != NULL && c->first->state == X_STREAM && !c->first->sized)) {
         drop(c, false);
         return;
     }
@@ -430,8 +446,9 @@ static void on_gone(void *arg)
     tell_closed(d);
 }
 
-static const struct stream_handler conn_handler = {.data = on_data, .deadline = on_deadline,
-                                                   .over = on_over, .gone = on_gone};
+static const struct stream_handler conn_handler = {.data = on_data, .drained = on_drained,
+                                                   .deadline = on_deadline, .over = on_over,
+                                                   .gone = on_gone};
 
 /* Says 503 and closes; a flood of connections gets no more than a closed socket. */
 static void turn_away(struct conn *c)

@@ -53,13 +53,30 @@ int httpd_reply_header(struct httpd_exchange *x, const char *name, struct str va
 void httpd_reply(struct httpd_exchange *x, int status, const char *content_type, struct str body);
 /*
  * Answers with a stream of unknown length (chunked), then httpd_stream_send() as often as wanted and
- * httpd_stream_end(). A reader that lets more than 256 KiB wait is dropped: on_gone fires (once,
- * also when the client leaves), after which the exchange is gone.
+ * httpd_stream_end(). A reader that lets more than 256 KiB wait, or takes nothing of what waits for
+ * reply_ms, is dropped: on_gone fires (once, also when the client leaves or ends its side), after which the
+ * exchange is gone. With nothing to send a stream may last for ever.
  */
 void httpd_stream(struct httpd_exchange *x, int status, const char *content_type,
                   void (*on_gone)(void *arg), void *arg);
+/*
+ * The same for a body whose length is known (Content-Length): exactly that much must be sent before
+ * httpd_stream_end(), else the connection is dropped, lest somebody takes a part for the whole.
+ */
+void httpd_stream_sized(struct httpd_exchange *x, int status, const char *content_type, uint64_t length,
+                        void (*on_gone)(void *arg), void *arg);
+/* ERR_CLOSED, ERR_FULL, ERR_NOMEM, ERR_TOO_BIG (over the length): the reader is being dropped. */
 int httpd_stream_send(struct httpd_exchange *x, struct str data);
+/* Bytes that wait for the client. */
+size_t httpd_stream_pending(const struct httpd_exchange *x);
+/*
+ * For senders of much: drained(arg of httpd_stream()) fires once when no byte waits any more, at the end of
+ * this turn at the earliest, never from inside. Not after on_gone or httpd_stream_end().
+ */
+void httpd_stream_watch(struct httpd_exchange *x, void (*drained)(void *arg));
 void httpd_stream_end(struct httpd_exchange *x);
+/* Cuts the stream off with its connection, so that the client sees that it is not whole. on_gone fires, later. */
+void httpd_stream_drop(struct httpd_exchange *x);
 
 struct httpd_stats {
     uint64_t requests, refused_conns, bad_requests, timeouts;

@@ -30,11 +30,14 @@ struct httpd_exchange {
     struct buf reply;
     uint64_t since_ms;  /* the request was complete */
     void (*on_gone)(void *arg);
+    void (*drained)(void *arg); /* asked for by httpd_stream_watch(), else NULL */
     void *gone_arg;
+    uint64_t left;      /* of a stream of known length: bytes still to be sent */
     char peer_text[46];
     enum exchange_state state;
     bool close;   /* the connection ends with this answer */
     bool no_body; /* HEAD */
+    bool sized;   /* a stream of known length */
     bool ended;   /* of a stream whose client was gone before it began */
 };
 

@@ -41,10 +41,10 @@ struct httpd_exchange *httpd_exchange_take(struct conn *c)
     d->n_open++;
     x->conn = c;
     x->next = NULL;
-    x->on_gone = NULL;
+    x->on_gone = x->drained = NULL;
     x->state = X_READING;
     x->close = x->no_body = false;
-    x->ended = false;
+    x->sized = x->ended = false;
     x->peer_text[0] = '\0';
     return x;
 }
@@ -265,8 +265,8 @@ void httpd_tell_orphans(struct httpd *d)
     httpd_maybe_free(d);
 }
 
-void httpd_stream(struct httpd_exchange *x, int status, const char *content_type,
-                  void (*on_gone)(void *arg), void *arg)
+static void begin_stream(struct httpd_exchange *x, int status, const char *content_type,
+                         void (*on_gone)(void *arg), void *arg)
 {
     struct buf *b;
 
@@ -279,22 +279,63 @@ void httpd_stream(struct httpd_exchange *x, int status, const char *content_type
         timer_set(x->d->later, loop_now_ms(x->d->loop));
         return;
     }
-    if (x->msg.minor == 0)
+    if (x->msg.minor == 0 && !x->sized)
         x->close = true; /* no chunks there: the end of the connection ends the body */
     b = out_of(x);
     if (b == NULL)
         return;
     put_head(b, x, status, content_type);
-    if (x->msg.minor > 0)
+    if (x->sized) {
+        (void)buf_puts(b, STR("\r\nContent-Length: "));
+        put_number(b, x->left);
+    } else if (x->msg.minor > 0) {
         (void)buf_puts(b, STR("\r\nTransfer-Encoding: chunked"));
+    }
     (void)buf_puts(b, STR("\r\n\r\n"));
     if (out_done(x) < 0)
+        httpd_doom(x->conn);
+}
+
+void httpd_stream(struct httpd_exchange *x, int status, const char *content_type,
+                  void (*on_gone)(void *arg), void *arg)
+{
+    begin_stream(x, status, content_type, on_gone, arg);
+}
+
+void httpd_stream_sized(struct httpd_exchange *x, int status, const char *content_type, uint64_t length,
+                        void (*on_gone)(void *arg), void *arg)
+{
+    x->sized = true;
+    x->left = length;
+    begin_stream(x, status, content_type, on_gone, arg);
+}
+
+size_t httpd_stream_pending(const struct httpd_exchange *x)
+{
+    const struct conn *c = x->conn;
+
+    if (c == NULL)
+        return 0;
+    return c->first == x ? stream_queued(c->stream) : x->reply.n;
+}
+
+void httpd_stream_watch(struct httpd_exchange *x, void (*drained)(void *arg))
+{
+    x->drained = drained;
+    if (x->conn != NULL && x->conn->first == x)
+        stream_watch(x->conn->stream);
+}
+
+void httpd_stream_drop(struct httpd_exchange *x)
+{
+    if (x->conn != NULL)
         httpd_doom(x->conn);
 }
 
 int httpd_stream_send(struct httpd_exchange *x, struct str data)
 {
     struct conn *c = x->conn;
+    bool chunks = x->msg.minor > 0 && !x->sized;
     char size[24];
     struct buf *b;
     size_t waiting;
@@ -303,18 +344,25 @@ int httpd_stream_send(struct httpd_exchange *x, struct str data)
         return ERR_CLOSED;
     if (data.n == 0 || x->no_body)
         return 0;
-    waiting = c->first == x ? stream_queued(c->stream) : x->reply.n;
+    if (x->sized && data.n > x->left) {
+        httpd_doom(c);
+        return ERR_TOO_BIG;
+    }
+    waiting = httpd_stream_pending(x);
+    if (waiting == 0 && c->first == x)
+        x->since_ms = loop_now_ms(c->d->loop); /* from now on the client is waited for */
     b = waiting + data.n <= STREAM_BYTES_MAX ? out_of(x) : NULL;
     if (b == NULL) {
         httpd_doom(c);
         return ERR_FULL;
     }
     (void)snprintf(size, sizeof size, "%zx\r\n", data.n);
-    if (x->msg.minor > 0)
+    if (chunks)
         (void)buf_puts(b, str_of(size));
     (void)buf_puts(b, data);
-    if (x->msg.minor > 0)
+    if (chunks)
         (void)buf_puts(b, STR("\r\n"));
+    x->left -= x->sized ? data.n : 0;
     if (out_done(x) == 0)
         return 0;
     httpd_doom(c);
@@ -330,7 +378,12 @@ void httpd_stream_end(struct httpd_exchange *x)
         x->ended = true; /* it waits among the orphans */
         return;
     }
-    b = x->msg.minor > 0 && !x->no_body ? out_of(x) : NULL;
+    if (x->sized && !x->no_body && x->left > 0) {
+        x->on_gone = NULL;
+        httpd_doom(c);
+        return;
+    }
+    b = x->msg.minor > 0 && !x->no_body && !x->sized ? out_of(x) : NULL;
     if (b != NULL)
         (void)buf_puts(b, STR("0\r\n\r\n"));
     if (b != NULL && out_done(x) < 0)

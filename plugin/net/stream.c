@@ -172,6 +172,15 @@ static void mark_dirty(struct stream *s)
     s->loop->dirty = s;
 }
 
+void stream_watch(struct stream *s)
+{
+    if (s->closing || s->ending)
+        return;
+    s->starved = true;
+    if (s->open && s->flight == NULL)
+        mark_dirty(s);
+}
+
 struct buf *stream_compose(struct stream *s)
 {
     size_t others;

@@ -60,6 +60,8 @@ int stream_commit(struct stream *s);
 size_t stream_queued(const struct stream *s);
 /* Bytes handed to the kernel so far, those of TLS included. */
 uint64_t stream_sent(const struct stream *s);
+/* `drained` fires when nothing is queued any more, at the end of this turn at the earliest. */
+void stream_watch(struct stream *s);
 /* Monotonic time for the `deadline` callback; 0: none. Cheap to move away. */
 void stream_deadline(struct stream *s, uint64_t at_ms);
 void stream_pause(struct stream *s, bool paused); /* stops reading */
