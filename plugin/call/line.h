@@ -19,14 +19,19 @@
  * Never a second ring: CREATING is durable before the first byte; from CREATING and LOST no path leads back to a
  * create, but a refused connection (nothing was sent) and 429 (nothing was done). A callback that names our
  * reference and party with an unknown leg adopts it, or ends it when the line is over or the party is GONE.
+ * (The model is no human: its leg may be replaced by another one under a fresh reference, and the old one ended.)
  *
  * The whole machine is durable as one text (line_write, line_read): it is saved with a ticket before each effect
  * at the carrier that must not be done twice. After line_read() the machine asks the carrier what is so
- * (LINE_CMD_LOOK_UP) before it does anything else to a party that was CREATING, LOST, RINGING or UP.
+ * (LINE_CMD_LOOK_UP) before it does anything else to a party that was CREATING, LOST, RINGING or UP, but for
+ * ending it. Of a step's effects LINE_FX_ACTION come before LINE_FX_SAVE: an action whose row is open and which
+ * line_read() does not know was never begun, and is handed in again (LINE_EV_ACTION is idempotent by id).
  *
  * Phases of the line: QUEUED (caller WANTED, nobody was dialled) → DIALING → RINGING → ANSWERED → ENDING → OVER; an
  * incoming one starts ANSWERED. They never go back. Each has a deadline: QUEUED queue_ms; DIALING/RINGING
- * ring_ms + 65 s; ANSWERED the maximum duration; ENDING 15 s, tried again until every leg is known to be gone.
+ * ring_ms + 65 s; ANSWERED the maximum duration; ENDING 15 s, tried again until every leg is known to be gone or
+ * 75 s have passed. A line that is OVER but waits for its recording (30 s at most) has a timer still; LINE_FX_OVER
+ * says that nothing is owed any more. A dial that goes back to WANTED keeps its phase.
  */
 #include "plugin/base/buf.h"
 #include "plugin/base/id.h"
@@ -62,11 +67,25 @@ const char *line_can_name(unsigned bit_index);
 enum leg_state { LEG_NONE = 0, LEG_WANTED, LEG_CREATING, LEG_LOST, LEG_RINGING, LEG_UP, LEG_GONE };
 enum leg_role { ROLE_CALLER = 0, ROLE_MODEL, ROLE_OTHER };
 
+struct line_job { /* private: one command at a time for one thing; lives in memory alone */
+    unsigned n, what, fails; /* n: number of the command in flight, 0 none */
+    uint64_t until_ms, next_ms;
+};
+
+/* legs[0] is the caller's. Two legs of one label: the older one is being ended (ended_by_us). */
 struct leg {
     enum leg_state state;
     enum leg_role role;
     bool held, muted, ended_by_us, saved; /* saved: its CREATING is durable */
+    bool offered;               /* made by LINE_CMD_OFFER: in the room only once it has accepted */
+    bool in_room;               /* seen there, as far as told */
+    bool given_up;              /* GONE without a proof: ended when a callback says that it lives */
+    bool mute_want, ends_room, ends_want; /* private: what is wanted of the carrier, what it was told */
+    bool slot_asked;            /* private */
     unsigned tries;
+    uint64_t not_before_wall_ms; /* private: WANTED */
+    uint64_t save_version;       /* private: CREATING is durable with it */
+    struct line_job job;         /* private */
     int64_t last_seq;           /* of its status callbacks; -1 none */
     uint64_t since_wall_ms;     /* of the state */
     char label[LINE_LABEL_BYTES]; /* "caller", "model", or a name of the configuration */
@@ -93,6 +112,11 @@ struct line_action {
     char to[PHONE_BYTES];           /* number, already decided by policy */
     char text[LINE_TEXT_BYTES];     /* digits, words to say, summary for a target */
     char error[160];
+    /* private; given as zero */
+    bool changed, accepted, holds;  /* holds: it put the caller on hold */
+    unsigned step;
+    uint64_t send_version, since_wall_ms;
+    struct line_job job;
 };
 
 enum line_recording_state {
@@ -144,13 +168,21 @@ struct line {
     uint64_t model_due_wall_ms;     /* the model's leg must be UP by then; 0 off */
     uint64_t timer_wall_ms;         /* the next LINE_EV_TIMER; 0 never */
     uint64_t version;               /* of the durable text; rises with each save */
-    uint32_t tickets;               /* private: commands that wait for a save */
-    struct line_pending {           /* private: commands to send when `version` is durable */
-        uint64_t version;
-        unsigned what, leg;
-        char action[ID_BYTES];
-    } pending[16];
-    unsigned n_pending;
+    bool direct;                    /* no room and no legs of ours */
+    bool model_live;                /* said so, and not gone since */
+    bool over_told;                 /* LINE_FX_OVER is out */
+    /* private */
+    bool hold_want, model_check, dirty, notice_asked, newcomer, pause_want, record_stop, fetched, refer_open;
+    bool voicemail_told, machine_end, look_now, look_slow, announced_ringing;
+    unsigned model_tries, model_brings, next_cmd, next_past;
+    uint64_t model_brought_wall_ms, resume_wall_ms, voicemail_due_wall_ms, record_wall_ms, looked_wall_ms,
+        restored_wall_ms, record_version;
+    int64_t skew_ms;                /* of the wall clock since `base_ms` was taken */
+    uint64_t base_ms;               /* wall - monotonic; times above are monotonic + base_ms */
+    struct line_job look, end_room, record_job, apology;
+    struct leg stray;               /* a leg that nobody knows and that is being ended */
+    struct line_action refused;     /* one that found no place */
+    char past[8][LINE_SID_BYTES];   /* legs that were replaced */
 };
 
 /* ---- Events ---- */
@@ -167,7 +199,7 @@ enum line_ev {
     LINE_EV_MACHINE,    /* machine detection: u.machine */
     LINE_EV_DIGITS,     /* a Gather was answered: u.digits */
     LINE_EV_RECORDING,  /* u.recording */
-    LINE_EV_MODEL_LIVE, /* the model's side speaks and listens */
+    LINE_EV_MODEL_LIVE, /* the model's side speaks and listens; told again after line_read() once it does again */
     LINE_EV_MODEL_GONE, /* the model's side was lost (u.text: why); the line may bring it back */
     LINE_EV_MODEL_LEAVES,/* the model's side wants the call over: u.text is why */
     LINE_EV_NOTICE_HEARD,/* the words about recording were heard to their end, or consent was given */
@@ -182,8 +214,10 @@ enum line_leg_status { LEG_SAYS_QUEUED = 0, LEG_SAYS_RINGING, LEG_SAYS_IN_PROGRE
                        LEG_SAYS_NO_ANSWER, LEG_SAYS_CANCELED, LEG_SAYS_FAILED };
 
 struct line_seen_leg { /* a leg as a look-up found it */
-    struct str label, sid;
+    struct str label, sid;  /* label may be empty for one asked for by its sid */
     enum line_leg_status status;
+    bool in_room;           /* among the parties of the room now */
+    int64_t up_s;           /* IN_PROGRESS: seconds since it was answered; -1: the carrier does not tell */
 };
 
 struct line_event { /* text is borrowed for the step */
@@ -200,11 +234,14 @@ struct line_event { /* text is borrowed for the step */
             struct str code, message; /* the carrier's error */
         } answer;
         struct {
-            int http_status;       /* 0: the carrier did not answer; asked again */
+            unsigned cmd;
+            /* 200: the whole answer; a leg whose sid is known and which is not in it is gone. Else asked again. */
+            int http_status;
             struct str room;       /* empty: there is no such room */
             bool room_live;
             const struct line_seen_leg *legs; /* also such as are over, where the carrier tells */
             unsigned n_legs;
+            struct str recording;  /* of the caller's leg, if there is one and the carrier tells; may be empty */
         } found;
         struct {
             struct str label, sid; /* label from our callback URL; sid may be unknown to us */
@@ -241,8 +278,8 @@ struct line_event { /* text is borrowed for the step */
 enum line_cmd { /* at the carrier; each is answered by LINE_EV_CREATED, _DONE or _FOUND with its number */
     LINE_CMD_CREATE = 1,  /* leg u.command.leg: dial it into the room */
     LINE_CMD_LOOK_UP,     /* the room by its name, its parties, and the legs whose sid is known */
-    LINE_CMD_END_ROOM,    /* everybody out */
-    LINE_CMD_END_LEG,
+    LINE_CMD_END_ROOM,    /* everybody out; of a direct line: hang up. 404: there is no such room (any more) */
+    LINE_CMD_END_LEG,     /* whatever its state (canceled or completed); 404 and "not in a state for it": it is gone */
     LINE_CMD_HOLD, LINE_CMD_UNHOLD, LINE_CMD_MUTE, LINE_CMD_UNMUTE,
     LINE_CMD_STAY,        /* when this leg leaves the room goes on (text "") or ends (text "end") */
     LINE_CMD_PLAY_DIGITS, /* to this leg alone: text */
@@ -262,8 +299,10 @@ enum line_fx_kind {
     LINE_FX_MODEL,    /* u.model: tell the model's side */
     LINE_FX_NOTIFY,   /* u.notify: event of that name */
     LINE_FX_HOP,      /* u.hop: a line of the flight record */
-    LINE_FX_FETCH,    /* the recording of that sid is ready at the carrier: u.text */
-    LINE_FX_OVER      /* always last */
+    LINE_FX_FETCH,    /* the recording of that sid is ready at the carrier, or should be: u.text */
+    LINE_FX_NOTICE,   /* the words about recording are due (u.text: to a newcomer of that label; empty: to the
+                         caller); LINE_EV_NOTICE_HEARD when they were heard. Nothing is captured until then */
+    LINE_FX_OVER      /* nothing is owed, the line may be freed; always last. TELL_OVER came when it was OVER */
 };
 
 enum line_tell { /* to the model's side */
@@ -292,7 +331,7 @@ struct line_fx {
     } u;
 };
 
-#define LINE_FX_MAX 64u
+#define LINE_FX_MAX 96u
 struct line_effects {
     unsigned n;
     bool overflow;
@@ -311,16 +350,27 @@ void line_begin_inbound(struct line *l, const struct line_settings *set, struct 
                         struct str from, struct call_now now, struct line_effects *fx);
 /* A call that came straight to the speech API: no room, no legs of ours; only LINE_CAN_REFER, _HANGUP, _SAY. */
 void line_begin_direct(struct line *l, const struct line_settings *set, struct call_now now);
-/* The durable text (a JSON object below 32 KiB). */
+/* The durable text: a JSON object, some 2 KiB, at most LINE_DURABLE_BYTES. */
+#define LINE_DURABLE_BYTES 98304u
 int line_write(const struct line *l, struct buf *out);
-/* ERR_INVALID. Then LINE_EV_TIMER at once makes it look around. */
+/* ERR_INVALID (also for a newer version of the text), ERR_NOMEM. Then LINE_EV_TIMER at once makes it look around. */
 int line_read(struct line *l, struct str json);
 /* Every event is allowed in every phase. fx is cleared first. refs: a fresh random reference for each step. */
 void line_step(struct line *l, const struct line_event *ev, struct str fresh_ref, struct call_now now,
                struct line_effects *fx);
 /* Can this be asked for now? 0; else a LINE_CAN_* bit that is missing (unsupported), or -1: not in this phase. */
 int line_refuses(const struct line *l, enum line_action_kind kind, bool warm);
-const struct leg *line_leg(const struct line *l, struct str label); /* NULL */
+/*
+ * A callback (LINE_EV_STATUS) for a line that is over: is its leg one that must not live? Then *out is the leg for
+ * LINE_CMD_END_LEG. line_step() does the same by itself with lines that are still in memory.
+ */
+bool line_stray(const struct line *l, const struct line_event *ev, struct leg *out);
+/*
+ * A target answers an offer (LINE_CMD_OFFER) with these digits: does it join the room? Asked before LINE_EV_DIGITS
+ * is given to line_step(), for the answer to the carrier: join as its label, else hang up.
+ */
+bool line_accepts(const struct line *l, struct str action, struct str digits);
+const struct leg *line_leg(const struct line *l, struct str label); /* NULL; the newest that is not being ended */
 const struct leg *line_leg_by_sid(const struct line *l, struct str sid);
 const char *line_broken(const struct line *l); /* the invariant that does not hold, or NULL */
 const char *line_phase_name(enum line_phase p);     /* queued dialing ringing answered ending completed */
