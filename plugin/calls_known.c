@@ -67,6 +67,17 @@ static bool linked_by_us(const struct people_caller *p)
     return false;
 }
 
+/* Also in the call's row: a later instance takes the call over at that level. */
+static void set_level(struct live *lc, enum caller_level base, enum caller_level level)
+{
+    struct journal_call row = {.id = str_of(lc->id), .level = str_of(caller_level_name(level))};
+
+    lc->base = base;
+    lc->level = level;
+    live_look_up_access(lc);
+    (void)journal_save(lc->owner->app->store, &row, JOURNAL_SET_LEVEL, NULL, NULL);
+}
+
 static void on_seen(void *arg, int rc, const struct people_caller *p)
 {
     struct seen s = *(struct seen *)arg;
@@ -87,8 +98,7 @@ static void on_seen(void *arg, int rc, const struct people_caller *p)
     if (lc->begun || lc->base != CALLER_KNOWN || !lc->owner->app->config->sessions.caller_identity_linking ||
         !linked_by_us(p))
         return;
-    lc->base = lc->level = CALLER_LINKED;
-    live_look_up_access(lc);
+    set_level(lc, CALLER_LINKED, CALLER_LINKED);
     lc->call.set.tools = live_ask_available(lc) ? live_tools(lc) : CALL_TOOLS_NONE;
     lc->call.set.native_tools = lc->natives.names;
     lc->call.set.n_native_tools = lc->natives.n;
@@ -115,17 +125,13 @@ void live_note_caller(struct live *lc)
 static void raise_level(struct live *lc, enum caller_level base, enum caller_level level, const char *how)
 {
     struct calls *cs = lc->owner;
-    struct journal_call row = {.id = str_of(lc->id), .level = str_of(caller_level_name(level))};
     struct prompt_input in;
     struct buf b;
 
-    lc->base = base;
-    lc->level = level;
-    live_look_up_access(lc);
+    set_level(lc, base, level);
     lc->call.set.tools = live_ask_available(lc) ? live_tools(lc) : CALL_TOOLS_NONE;
     lc->call.set.ask_available = live_ask_available(lc);
     lc->call.set.n_native_tools = lc->natives.n;
-    (void)journal_save(cs->app->store, &row, JOURNAL_SET_LEVEL, NULL, NULL);
     (void)journal_hop(cs->app->store, str_of(lc->id), clock_wall_ms(), STR("proven"), str_of(how));
     log_info(&cs->app->log, "%s: the caller is %s now (%s)", lc->id, caller_level_name(level), how);
     in = (struct prompt_input){.config = cs->app->config, .agent = lc->agent, .from = str_of(lc->from),

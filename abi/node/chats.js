@@ -19,6 +19,8 @@ const CLAIMS_MAX = 256;
 
 const CODE = /(?<![0-9])[0-9]{3}[ -]?[0-9]{3}(?![0-9])/;
 const CODE_TEXT_MAX = 80;
+/** "link phone" and its like ask for a code: plugin/chats.c decides. */
+const ASKS_FOR_CODE = /^link\s/i;
 const SHARED = /:(?:group|channel|room|supergroup|forum|topic)s?:/i;
 
 /** Whole characters, at most that many bytes. */
@@ -66,7 +68,7 @@ export class ChatFeed {
       to, claimed: false, sent: false, answer: null, settle: null,
     };
     const id = event.messageId ?? ctx.messageId;
-    if (id && (state.account.live > 0 || (text.length <= CODE_TEXT_MAX && CODE.test(text)))) {
+    if (id && (state.account.live > 0 || (text.length <= CODE_TEXT_MAX && (CODE.test(text) || ASKS_FOR_CODE.test(text))))) {
       entry.answer = new Promise((resolve) => { entry.settle = resolve; });
       this.#claims.set(`${channel}|${id}`, entry);
       if (this.#claims.size > CLAIMS_MAX) this.#claims.delete(this.#claims.keys().next().value);

@@ -14,6 +14,8 @@ import { defaultBrain } from '../sim/brain.mjs';
 
 const ADA = '+15550003333'; // linked with telegram:777
 const STRANGER = '+15550009999';
+const BERTA = '+15550004444'; // known; telegram:888 is hers, as she will prove
+const CARL = '+15550005555'; // known; telegram:889 is his
 const test = (name, run) => nodeTest(name, { skip: gatewaySkip }, run);
 const dog = `Rex${randomInt(1000, 9999)}`; // said on Telegram
 const plumber = `plumber${randomInt(1000, 9999)}`; // in a memory file
@@ -29,8 +31,8 @@ before(async () => {
     return;
   [openai, model, telegram] = await Promise.all([startOpenAI({}),
     startModel({ rules: [{ match: /./s, reply: 'Noted.' }] }), startTelegram({})]);
-  gateway = await startGateway({ openai, model, telegram, voice: { dmPolicy: 'open', allowFrom: ['*'] },
-    config: { session: { dmScope: 'per-peer', identityLinks: { ada: ['telegram:777', `voice:${ADA}`] } } } });
+  gateway = await startGateway({ openai, model, telegram, voice: { dmPolicy: 'open', allowFrom: ['*', BERTA, CARL] },
+    config: { channels: { telegram: { allowFrom: ['777', '888', '889'] } }, session: { dmScope: 'per-peer', identityLinks: { ada: ['telegram:777', `voice:${ADA}`] } } } });
   fs.mkdirSync(path.join(gateway.workspace, 'memory'), { recursive: true });
   fs.writeFileSync(path.join(gateway.workspace, 'MEMORY.md'), `# Memory\n\n- The ${plumber} comes on Friday.\n`);
 });
@@ -118,6 +120,67 @@ test('a call that did not get through becomes a message', async () => {
   const { json } = await gateway.api('/missed-calls');
   assert.ok(json.missed.some((m) => m.from === ADA), JSON.stringify(json));
   await made.hangup();
+});
+
+/* ---- Links by code ---- */
+
+/* What link_chat answers when the model uses it in a call of that number. */
+async function linkOnPhone(from, args) {
+  const made = openai.call({ from, webhookUrl: gateway.webhookUrl,
+    brain: (ctx) => (ctx.callerText === 'Link my chat.' && ctx.trigger === 'speech'
+      ? { items: [{ call: 'link_chat', args }] } : defaultBrain(ctx)) });
+  await made.waitEvent('output_audio_buffer.stopped');
+  await made.say('Link my chat.');
+  const output = await waitFor(() => [...made.toolCalls.values()].find((c) => c.name === 'link_chat')?.outputs[0],
+    { what: 'the answer of link_chat' });
+  return { made, output };
+}
+
+async function levelOf(from) {
+  const made = openai.call({ from, webhookUrl: gateway.webhookUrl });
+  await made.waitEvent('output_audio_buffer.stopped');
+  await made.hangup();
+  return (await over(made)).level;
+}
+
+const identitiesOf = async (from) => (await gateway.api(`/callers/${encodeURIComponent(from)}`)).json.identities
+  .map((i) => i.identity).sort();
+const toChat = (chatId, text) => telegram.messages.filter((m) => m.chatId === chatId && text.test(m.text));
+
+test('a code that is spoken on the phone and typed in the chat links both', async () => {
+  assert.equal(await levelOf(BERTA), 'known');
+  const { made, output } = await linkOnPhone(BERTA, {});
+  const code = /The code is ([\d, ]+)\./.exec(output)?.[1].replace(/\D/g, '');
+  assert.match(code ?? '', /^\d{6}$/, output);
+  telegram.inject({ chatId: 888, name: 'Berta', text: `${code.slice(0, 3)} ${code.slice(3)}` });
+  await telegram.waitMessage((m) => m.chatId === 888 && /belong together/.test(m.text), 20000);
+  await waitFor(() => /code was typed in the chat/.test(JSON.stringify(made.events)), { what: 'the call told' });
+  await waitFor(async () => (await gateway.api(`/calls/${made.callId}`)).json.level === 'linked', { what: 'the level' });
+  await made.hangup();
+  await over(made);
+  assert.deepEqual(await identitiesOf(BERTA), ['telegram:888', `voice:${BERTA}`]);
+  assert.equal(await levelOf(BERTA), 'linked');
+  await waitFor(() => toChat(888, /./).length === 1, { what: 'one answer in the chat' });
+  assert.equal(asked().includes(`${code.slice(0, 3)} ${code.slice(3)}`), false, 'the agent was asked about the code');
+});
+
+test('a code that is shown in the chat and spoken on the phone links both', async () => {
+  telegram.inject({ chatId: 889, name: 'Carl', text: 'Link phone' });
+  const shown = await telegram.waitMessage((m) => m.chatId === 889 && /the code is \d{3} \d{3}/.test(m.text), 20000);
+  const code = /the code is (\d{3}) (\d{3})/.exec(shown.text).slice(1).join('');
+  assert.equal(asked().includes('Link phone'), false, 'the agent was asked about it');
+  const wrong = await linkOnPhone(CARL, { code: code === '000000' ? '000001' : '000000' });
+  assert.match(wrong.output, /wrong or too old/);
+  await wrong.made.hangup();
+  await over(wrong.made);
+  assert.equal(await levelOf(CARL), 'known');
+  const right = await linkOnPhone(CARL, { code });
+  assert.match(right.output, /^Linked/);
+  await right.made.hangup();
+  await over(right.made);
+  assert.deepEqual(await identitiesOf(CARL), ['telegram:889', `voice:${CARL}`]);
+  assert.equal(await levelOf(CARL), 'linked');
+  assert.equal(toChat(889, /./).length, 1, 'one answer in the chat');
 });
 
 test('an unknown caller hears nothing private', async () => {
