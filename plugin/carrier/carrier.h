@@ -85,11 +85,11 @@ struct carrier_answer { /* of a command; borrowed for the callback */
     bool room_live;           /* LOOK_UP */
     const struct line_seen_leg *legs;
     unsigned n_legs;
+    struct str recording;     /* LOOK_UP: of the caller's leg, if one is to be made; else empty */
 };
 /*
- * `call` is the call's id as it was given with the command. Not from inside command(). Ending what is over already
- * (404, Twilio's 21220) is told as 200. LOOK_UP: 200, or what kept us from seeing all; a leg that the carrier does
- * not know any more is told as completed.
+ * `call` is the call's id as it was given with the command. Not from inside command(). A room or leg that is
+ * over already is told as 404 (also Twilio's 21220, a 400). LOOK_UP: 200, or what kept us from seeing all.
  */
 typedef void carrier_answer_fn(void *arg, struct str call, const struct carrier_answer *a);
 
