@@ -27,7 +27,7 @@ WRAPPERS = [
     (r"sqlite3\.h", r"memory/"),
     (r"llhttp\.h|llhttp/.*", r"plugin/proto/http1\.c"),
     (r"wslay/.*", r"plugin/proto/ws\.c"),
-    (r"openssl/.*", r"plugin/proto/(tls|sig|ws)[a-z_0-9]*\.c|plugin/base/(id|secret)\.c"),
+    (r"openssl/.*", r"plugin/proto/(tls|sig|ws)[a-z_0-9]*\.c|plugin/base/(id|secret|seal)\.c"),
     (r"cjson/.*|cJSON\.h", r"plugin/base/json[a-z_0-9]*\.c"),
     (r"yaml\.h", r"plugin/yaml\.c"),
     (r"node_api\.h|js_native_api\.h", r"abi/node/"),
