@@ -52,6 +52,13 @@ void afters_tell(struct app *app, const char *kind, struct str call, struct str 
 /* That they did not get through. */
 void afters_tell_missed(struct app *app, const struct after_call *c);
 
+/* The person's (people_get()) identity on the first channel that may be written to; borrowed from both. */
+struct config;
+struct json;
+bool afters_address(const struct config *c, const struct json *person, struct str *channel, struct str *to);
+/* "telegram:777" is `777` on telegram. */
+bool afters_is_on(struct str identity, struct str channel, struct str *to);
+
 #define AFTERS_MESSAGE_BYTES 3500u /* of a message to another channel */
 /* Makes a row of the outbox and takes it up. payload: a JSON object. */
 void afters_put(struct afters *as, const char *kind, struct str call, struct str id, struct str payload);

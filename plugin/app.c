@@ -25,6 +25,7 @@
 #include "plugin/realtime/rt_rest.h"
 #include "plugin/routes.h"
 #include "plugin/runs.h"
+#include "plugin/verify.h"
 #include "plugin/token.h"
 
 #include <errno.h>
@@ -389,6 +390,8 @@ int app_start(struct app *app, struct buf *ready, struct err *e)
     if (rc == 0)
         rc = pins_open(&app->pins, app);
     if (rc == 0)
+        rc = verifies_open(&app->verifies, app);
+    if (rc == 0)
         rc = afters_open(&app->afters, app);
     if (rc == 0)
         rc = past_open(&app->past, app);
@@ -451,6 +454,8 @@ static void close_parts(struct app *app)
         calls_leave(app->calls);
     pins_close(app->pins);
     app->pins = NULL;
+    verifies_close(app->verifies);
+    app->verifies = NULL;
     /* Answers of claims and queries that were under way leave through the server, which is open yet. */
     if (app->index != NULL)
         index_close(app->index);

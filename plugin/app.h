@@ -27,6 +27,7 @@ struct sig_keys;
 struct store;
 struct timer;
 struct tokens;
+struct verifies;
 struct wake;
 
 enum app_phase { APP_CREATED, APP_STARTING, APP_RUNNING, APP_STOPPING, APP_STOPPED };
@@ -53,6 +54,7 @@ struct app {
     struct calls *calls;
     struct afters *afters;
     struct pins *pins;
+    struct verifies *verifies;
     struct past *past;    /* keeps the index of past calls true */
     struct timer *keeper; /* expiry, and adoption while another instance holds calls */
     uint64_t expire_at_ms;

@@ -200,6 +200,17 @@ bool live_pin_available(const struct live *lc)
     return lc->owner->app->config->security.pin_hash[0] != '\0' && lc->level != CALLER_PROVEN;
 }
 
+bool live_chat_available(const struct live *lc)
+{
+    return lc->has_chat && lc->base == CALLER_LINKED && lc->level != CALLER_PROVEN;
+}
+
+void live_set_proofs(struct live *lc)
+{
+    lc->call.set.chat_available = live_chat_available(lc);
+    lc->call.set.verify_available = lc->call.set.chat_available || live_pin_available(lc);
+}
+
 static int settings(struct live *lc, struct call_settings *set)
 {
     const struct config *c = lc->owner->app->config;
@@ -212,7 +223,7 @@ static int settings(struct live *lc, struct call_settings *set)
         .silence_ms = c->call.auto_end_on_silence ? (uint64_t)c->call.silence_timeout_s * 1000u : 0,
         .tools = live_ask_available(lc) ? live_tools(lc) : CALL_TOOLS_NONE,
         .ask_available = live_ask_available(lc),
-        .pin_available = live_pin_available(lc),
+        .verify_available = live_pin_available(lc), /* the chats are asked for yet */
     };
     set->native_tools = lc->natives.names;
     set->n_native_tools = lc->natives.n;

@@ -70,8 +70,11 @@ void calls_tell_person(struct calls *cs, struct str person, struct str identity,
 void calls_know_again(struct calls *cs);
 /* The number of a call was linked to a chat by a code: what that opens is opened. */
 void calls_linked(struct calls *cs, struct str call, struct str identity);
-/* The caller proved who they are: tools of that level open. */
-void calls_proven(struct calls *cs, struct str call);
+/* The caller proved who they are ("by PIN"): tools of that level open. */
+void calls_proven(struct calls *cs, struct str call, const char *how);
+/* The model should know this now and say something about it; key: the same for the same thing told again. */
+void calls_tell(struct calls *cs, struct str call, struct str key, struct str text);
+bool calls_has(struct calls *cs, struct str call); /* it is not over */
 /* The host prepared the session: its key, and the day of the call where the user lives. */
 void calls_session_key(struct calls *cs, struct str call, struct str key, struct str date);
 

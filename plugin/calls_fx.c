@@ -8,10 +8,10 @@
 #include "plugin/afters.h"
 #include "plugin/calls_int.h"
 #include "plugin/notice.h"
-#include "plugin/pin.h"
 #include "plugin/prompt.h"
 #include "plugin/realtime/rt_event.h"
 #include "plugin/runs.h"
+#include "plugin/verify.h"
 
 #include <string.h>
 
@@ -56,7 +56,8 @@ static void do_accept(struct live *lc)
     struct app *app = lc->owner->app;
     struct prompt_input in = {.config = app->config, .agent = lc->agent, .from = str_of(lc->from),
                               .level = lc->level, .ask_available = live_ask_available(lc),
-                              .pin_available = live_pin_available(lc), .natives = &lc->natives,
+                              .pin_available = live_pin_available(lc),
+                              .chat_available = live_chat_available(lc), .natives = &lc->natives,
                               .context = str_of(lc->context)};
     struct buf body;
 
@@ -253,12 +254,16 @@ static void do_ask(struct live *lc, const struct tool *t, bool resumed)
     buf_free(&request);
 }
 
-static void do_pin(struct live *lc, const struct tool *t)
+static void do_verify(struct live *lc, const struct tool *t)
 {
+    struct verify_ask ask = {.call = str_of(lc->id), .tool_call = str_of(t->id), .number = str_of(lc->from),
+                             .by_chat = live_chat_available(lc)};
     struct json *args = NULL;
 
     (void)json_parse(&args, str_of(t->arguments), NULL);
-    pins_check(lc->owner->app->pins, str_of(lc->id), str_of(t->id), argument(args, "pin"));
+    ask.pin = argument(args, "pin");
+    ask.code = argument(args, "code");
+    verify_run(lc->owner->app, &ask);
     json_free(args);
 }
 
@@ -499,7 +504,7 @@ bool live_effects(struct live *lc)
         case CALL_FX_SEND: do_send(lc, fx); break;
         case CALL_FX_TOOL_RUN:
             if (fx->u.tool.tool->kind == TOOL_PIN)
-                do_pin(lc, fx->u.tool.tool);
+                do_verify(lc, fx->u.tool.tool);
             else if (fx->u.tool.tool->kind == TOOL_NATIVE)
                 do_native(lc, fx->u.tool.tool);
             else

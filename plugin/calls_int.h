@@ -25,6 +25,7 @@ struct live { /* one call; owner: the table */
     struct natives natives;   /* the tools that are answered here */
     struct briefing *briefing; /* being gathered */
     char *context;            /* gathered; NULL not yet, or nothing */
+    bool has_chat;            /* one of the caller's, that may be written to */
     bool was_linked;          /* restored: the row says linked; by whom is being asked */
     bool begun;               /* the machine runs: what is gathered now comes late */
     bool context_late;        /* it came late and waits for the session */
@@ -78,6 +79,9 @@ enum call_tools live_tools(const struct live *lc);
 bool live_any_tools(const struct live *lc);
 bool live_ask_available(const struct live *lc);
 bool live_pin_available(const struct live *lc);
+/* A code or an approval in the caller's linked chat may prove who they are. */
+bool live_chat_available(const struct live *lc);
+void live_set_proofs(struct live *lc); /* tells the machine of both */
 
 /* ---- calls_fx.c ---- */
 /* Carries out cs->fx for lc. true: the call is over and must be freed. */

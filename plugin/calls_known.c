@@ -6,6 +6,7 @@
 #include "plugin/base/mem.h"
 #include "plugin/calls_int.h"
 #include "plugin/prompt.h"
+#include "plugin/verify.h"
 
 /* ---- What the model should know ---- */
 
@@ -78,6 +79,26 @@ static void set_level(struct live *lc, enum caller_level base, enum caller_level
     (void)journal_save(lc->owner->app->store, &row, JOURNAL_SET_LEVEL, NULL, NULL);
 }
 
+/* A link by a code or the API opens what a link opens, unless the call is past its beginning. */
+static void take_links(struct live *lc, const struct people_caller *p)
+{
+    if (lc->base != CALLER_KNOWN || !linked_by_us(p))
+        return;
+    if (!lc->was_linked && (lc->begun || !lc->owner->app->config->sessions.caller_identity_linking))
+        return;
+    if (lc->was_linked) { /* the row says so */
+        lc->base = lc->level = CALLER_LINKED;
+        live_look_up_access(lc);
+        lc->call.set.n_native_tools = lc->natives.n;
+        return;
+    }
+    set_level(lc, CALLER_LINKED, CALLER_LINKED);
+    lc->call.set.n_native_tools = lc->natives.n;
+    lc->call.set.tools = live_ask_available(lc) ? live_tools(lc) : CALL_TOOLS_NONE;
+    lc->call.set.native_tools = lc->natives.names;
+    live_brief(lc);
+}
+
 static void on_seen(void *arg, int rc, const struct people_caller *p)
 {
     struct seen s = *(struct seen *)arg;
@@ -88,21 +109,9 @@ static void on_seen(void *arg, int rc, const struct people_caller *p)
         return;
     mem_free(lc->person);
     lc->person = str_dup(p->person);
-    if (lc->was_linked && lc->base == CALLER_KNOWN && linked_by_us(p)) {
-        lc->base = lc->level = CALLER_LINKED;
-        live_look_up_access(lc);
-        lc->call.set.n_native_tools = lc->natives.n;
-        return;
-    }
-    /* A link by a code or the API opens what a link opens, unless the call is past its beginning. */
-    if (lc->begun || lc->base != CALLER_KNOWN || !lc->owner->app->config->sessions.caller_identity_linking ||
-        !linked_by_us(p))
-        return;
-    set_level(lc, CALLER_LINKED, CALLER_LINKED);
-    lc->call.set.tools = live_ask_available(lc) ? live_tools(lc) : CALL_TOOLS_NONE;
-    lc->call.set.native_tools = lc->natives.names;
-    lc->call.set.n_native_tools = lc->natives.n;
-    live_brief(lc);
+    lc->has_chat = verify_by_chat(lc->owner->app, p);
+    take_links(lc, p);
+    live_set_proofs(lc);
 }
 
 void live_note_caller(struct live *lc)
@@ -131,35 +140,50 @@ static void raise_level(struct live *lc, enum caller_level base, enum caller_lev
     set_level(lc, base, level);
     lc->call.set.tools = live_ask_available(lc) ? live_tools(lc) : CALL_TOOLS_NONE;
     lc->call.set.ask_available = live_ask_available(lc);
+    live_set_proofs(lc);
     lc->call.set.n_native_tools = lc->natives.n;
     (void)journal_hop(cs->app->store, str_of(lc->id), clock_wall_ms(), STR("proven"), str_of(how));
     log_info(&cs->app->log, "%s: the caller is %s now (%s)", lc->id, caller_level_name(level), how);
     in = (struct prompt_input){.config = cs->app->config, .agent = lc->agent, .from = str_of(lc->from),
                                .level = lc->level, .ask_available = live_ask_available(lc),
-                               .pin_available = live_pin_available(lc), .natives = &lc->natives,
-                               .context = str_of(lc->context)};
+                               .pin_available = live_pin_available(lc), .chat_available = live_chat_available(lc),
+                               .natives = &lc->natives, .context = str_of(lc->context)};
     buf_init(&b, 1u << 20);
     if (lc->side != NULL && prompt_tools_update(&b, &in) == 0)
         (void)rt_sideband_send(lc->side, buf_str(&b));
     buf_free(&b);
 }
 
-void calls_proven(struct calls *cs, struct str call)
+void calls_proven(struct calls *cs, struct str call, const char *how)
 {
     struct live *lc = cs ? live_find(cs, call) : NULL;
 
     if (lc != NULL && lc->level != CALLER_PROVEN)
-        raise_level(lc, lc->base, CALLER_PROVEN, "by PIN");
+        raise_level(lc, lc->base, CALLER_PROVEN, how);
+}
+
+void calls_tell(struct calls *cs, struct str call, struct str key, struct str text)
+{
+    struct call_event ev = {.kind = CALL_EV_TELL, .u.tell = {key, text, true}};
+    struct live *lc = cs ? live_find(cs, call) : NULL;
+
+    if (lc != NULL)
+        live_feed(lc, &ev);
+}
+
+bool calls_has(struct calls *cs, struct str call)
+{
+    return cs != NULL && live_find(cs, call) != NULL;
 }
 
 void calls_linked(struct calls *cs, struct str call, struct str identity)
 {
     struct live *lc = cs ? live_find(cs, call) : NULL;
-    struct call_event ev = {.kind = CALL_EV_TELL};
     struct buf text;
 
     if (lc == NULL)
         return;
+    lc->has_chat = true;
     /* The code came from a chat that the gateway admits: the caller holds that chat. */
     raise_level(lc, CALLER_LINKED, lc->level == CALLER_PROVEN ? CALLER_PROVEN : CALLER_LINKED, "by a code in a chat");
     if (lc->briefing == NULL)
@@ -167,10 +191,7 @@ void calls_linked(struct calls *cs, struct str call, struct str identity)
     buf_init(&text, 1024);
     (void)buf_printf(&text, "The code was typed in the chat (%.*s): this caller and that chat now belong together. Say "
                      "so in one short sentence.", STR_ARG(str_head(identity, 100)));
-    ev.u.tell.id = identity;
-    ev.u.tell.text = buf_str(&text);
-    ev.u.tell.speak = true;
-    live_feed(lc, &ev);
+    calls_tell(cs, call, identity, buf_str(&text));
     buf_free(&text);
 }
 

@@ -9,6 +9,7 @@
 #include "plugin/base/mem.h"
 #include "plugin/call/call.h"
 #include "plugin/calls.h"
+#include "plugin/verify.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -140,12 +141,26 @@ static void make_chat_code(struct message *m)
         message_over(m, ERR_FULL, STR("{}"));
 }
 
+static void answered(struct message *m, struct str reply)
+{
+    struct buf b;
+
+    buf_init(&b, 1024);
+    jw_open(&b, '{');
+    if (reply.n > 0)
+        jw_kstr(&b, "reply", reply);
+    jw_close(&b, '}');
+    message_over(m, b.rc, buf_str(&b));
+    buf_free(&b);
+}
+
 void chats_message(struct app *app, const struct json *message, chats_fn *fn, void *arg)
 {
     struct str channel = json_get_str(message, "channel"), peer = json_get_str(message, "peer");
     struct str text = str_trim(json_get_str(message, "text"));
     struct people_message row = {.session_key = json_get_str(message, "session_key"), .text = text,
                                  .at = (uint64_t)json_get_int(message, "at", (int64_t)clock_wall_ms())};
+    struct str said = STR_NONE;
     char code[CODE_DIGITS + 1];
     struct message *m;
 
@@ -163,6 +178,11 @@ void chats_message(struct app *app, const struct json *message, chats_fn *fn, vo
     m->arg = arg;
     m->from_them = !str_eqc(json_get_str(message, "who"), "assistant");
     (void)snprintf(m->identity, sizeof m->identity, "%.*s:%.*s", STR_ARG(channel), STR_ARG(peer));
+    if (m->from_them ? verify_answered(app, str_of(m->identity), text, &said)
+                     : verify_holds_code(app, str_of(m->identity), text)) {
+        answered(m, said); /* it is no part of a conversation and not kept */
+        return;
+    }
     text = str_head(text, str_utf8_floor(text, TEXT_MAX - 1));
     (void)str_copy(m->text, sizeof m->text, text);
     if (m->from_them && is_code(text, code) && app->config->sessions.auto_link_by_phone) {

@@ -117,15 +117,15 @@ static void on_person(void *arg, int rc, struct str json)
 {
     struct asking *a = arg;
     struct json *doc = NULL;
-    size_t n = strlen(a->channel);
+    struct str to;
 
     if (rc == 0)
         (void)json_parse(&doc, json, NULL);
     for (const struct json *i = json_first(json_get(doc, "identities")); i != NULL && a->to == NULL; i = json_next(i)) {
         struct str identity = json_is_object(i) ? json_get_str(i, "identity") : json_str(i);
 
-        if (identity.n > n + 1 && identity.p[n] == ':' && str_eqc(str_head(identity, n), a->channel))
-            a->to = str_dup(str_skip(identity, n + 1));
+        if (afters_is_on(identity, str_of(a->channel), &to))
+            a->to = str_dup(to);
     }
     json_free(doc);
     if (a->to == NULL)
@@ -173,18 +173,22 @@ static void telling_free(struct telling *t)
     mem_free(t);
 }
 
-/* The person's identity on the first channel that may be written to. */
-static bool address(const struct config *c, const struct json *person, struct str *channel, struct str *to)
+bool afters_is_on(struct str identity, struct str channel, struct str *to)
+{
+    if (identity.n <= channel.n + 1 || identity.p[channel.n] != ':' || !str_starts(identity, channel))
+        return false;
+    *to = str_skip(identity, channel.n + 1);
+    return true;
+}
+
+bool afters_address(const struct config *c, const struct json *person, struct str *channel, struct str *to)
 {
     for (unsigned k = 0; k < c->integration.handoff_channels.n; k++) {
         struct str want = str_of(c->integration.handoff_channels.v[k]);
 
         for (const struct json *i = json_first(json_get(person, "identities")); i != NULL; i = json_next(i)) {
-            struct str identity = json_get_str(i, "identity");
-
-            if (identity.n > want.n + 1 && identity.p[want.n] == ':' && str_eq(str_head(identity, want.n), want)) {
+            if (afters_is_on(json_get_str(i, "identity"), want, to)) {
                 *channel = want;
-                *to = str_skip(identity, want.n + 1);
                 return true;
             }
         }
@@ -201,7 +205,7 @@ static void on_told_person(void *arg, int rc, struct str json)
     struct buf b;
 
     buf_init(&b, 16384);
-    if (rc == 0 && json_parse(&doc, json, NULL) == 0 && address(t->app->config, doc, &channel, &to)) {
+    if (rc == 0 && json_parse(&doc, json, NULL) == 0 && afters_address(t->app->config, doc, &channel, &to)) {
         jw_open(&b, '{');
         jw_kstr(&b, "channel", channel);
         jw_kstr(&b, "to", to);

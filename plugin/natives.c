@@ -90,7 +90,7 @@ struct native { /* one question under way; first a message, so that a refusal ca
     struct app *app;
     char call[ID_BYTES], tool_call[CALL_TOOL_ID_BYTES];
     int rc;
-    char words[240]; /* of an answer that is posted */
+    char words[480]; /* of an answer that is posted */
 };
 
 static void answer(struct native *n, int rc, struct str text)
@@ -114,6 +114,26 @@ static void answer_later(struct native *n, int rc, struct str words)
     (void)str_copy(n->words, sizeof n->words, str_head(words, sizeof n->words - 1));
     if (loop_post(n->app->loop, &n->msg) < 0)
         mem_free(n);
+}
+
+static struct native *native_new(struct app *app, struct str call, struct str tool_call)
+{
+    struct native *n = MEM_NEW(struct native);
+
+    if (n == NULL)
+        return NULL; /* the tool's time limit answers */
+    n->app = app;
+    (void)str_copy(n->call, sizeof n->call, call);
+    (void)str_copy(n->tool_call, sizeof n->tool_call, tool_call);
+    return n;
+}
+
+void natives_answer(struct app *app, struct str call, struct str tool_call, int rc, struct str text)
+{
+    struct native *n = native_new(app, call, tool_call);
+
+    if (n != NULL)
+        answer_later(n, rc, text);
 }
 
 static void refuse(struct native *n, const char *why)
@@ -213,15 +233,12 @@ static int link(struct native *n, const struct native_ask *ask, const struct jso
 
 void natives_run(struct app *app, const struct native_ask *ask)
 {
-    struct native *n = MEM_NEW(struct native);
+    struct native *n = native_new(app, ask->call, ask->tool_call);
     struct json *args = NULL;
     int rc;
 
     if (n == NULL)
-        return; /* the tool's time limit answers */
-    n->app = app;
-    (void)str_copy(n->call, sizeof n->call, ask->call);
-    (void)str_copy(n->tool_call, sizeof n->tool_call, ask->tool_call);
+        return;
     if (json_parse(&args, ask->arguments, NULL) < 0) {
         refuse(n, "The arguments were not understood. Call the tool again with a JSON object.");
         return;

@@ -28,5 +28,7 @@ struct native_ask { /* borrowed */
 };
 /* calls_tool_done() answers, later and once. */
 void natives_run(struct app *app, const struct native_ask *ask);
+/* Answers a tool by calls_tool_done(), but not before the loop's next turn. text: at most 480 bytes, else cut. */
+void natives_answer(struct app *app, struct str call, struct str tool_call, int rc, struct str text);
 
 #endif

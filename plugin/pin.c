@@ -68,7 +68,7 @@ static void on_checked(struct loop_msg *m)
     p->running = false;
     take_first(p);
     if (c->rc == 0 && c->same)
-        calls_proven(p->app->calls, str_of(c->call));
+        calls_proven(p->app->calls, str_of(c->call), "by PIN");
     calls_tool_done(p->app->calls, str_of(c->call), str_of(c->tool_call), c->rc,
                     str_of(c->rc < 0 ? failed : c->same ? right : wrong));
     check_free(c);

@@ -30,6 +30,18 @@ static const char pin_description[] =
 static const char pin_parameters[] =
     "{\"type\":\"object\",\"properties\":{\"pin\":{\"type\":\"string\",\"description\":\"The digits the "
     "caller said\"}},\"required\":[\"pin\"]}";
+#define CODE_PARAMETER \
+    "\"code\":{\"type\":\"string\",\"description\":\"The six digits from the caller's chat, as they said them\"}"
+static const char chat_description[] =
+    "Verifies who the caller is by their own chat. Without arguments it sends a message there; they answer it there "
+    "or say the code it holds, which goes in as code.";
+static const char chat_parameters[] = "{\"type\":\"object\",\"properties\":{" CODE_PARAMETER "}}";
+static const char both_description[] =
+    "Verifies who the caller is, by the PIN they say or by their own chat. Without arguments it sends a message there; "
+    "they answer it there or say the code it holds, which goes in as code. Never repeat the PIN aloud.";
+static const char both_parameters[] =
+    "{\"type\":\"object\",\"properties\":{\"pin\":{\"type\":\"string\",\"description\":\"The PIN the caller "
+    "said\"}," CODE_PARAMETER "}}";
 
 static bool has_native(const struct prompt_input *in, const char *name)
 {
@@ -73,6 +85,10 @@ static void instructions(struct buf *b, const struct prompt_input *in)
     if (in->pin_available)
         (void)buf_puts(b, STR("If the caller asks for something that needs proof of identity, ask for the PIN and "
                               "call verify_identity. Never say the PIN aloud.\n"));
+    if (in->chat_available)
+        (void)buf_puts(b, STR("The caller can also prove who they are by their own chat: call verify_identity "
+                              "without arguments when something needs proof of identity, and say that a message "
+                              "was sent there.\n"));
     if (has_native(in, "memory_search"))
         (void)buf_puts(b, STR("memory_search answers at once from what was written down: try it before "
                               "ask_openclaw for facts the user may have noted.\n"));
@@ -91,9 +107,11 @@ static unsigned tools(struct rt_session_tool *out, const struct prompt_input *in
         out[n++] = (struct rt_session_tool){STR("ask_openclaw"), str_of(ask_description),
                                             str_of(ask_parameters)};
     out[n++] = (struct rt_session_tool){STR("end_call"), str_of(end_description), str_of(no_parameters)};
-    if (in->pin_available)
-        out[n++] = (struct rt_session_tool){STR("verify_identity"), str_of(pin_description),
-                                            str_of(pin_parameters)};
+    if (in->pin_available || in->chat_available)
+        out[n++] = (struct rt_session_tool){
+            STR("verify_identity"),
+            str_of(!in->chat_available ? pin_description : in->pin_available ? both_description : chat_description),
+            str_of(!in->chat_available ? pin_parameters : in->pin_available ? both_parameters : chat_parameters)};
     if (in->natives != NULL)
         n += natives_declare(out + n, in->natives);
     for (unsigned i = 0; in->ask_available && i < in->agent->n_tools && n < TOOLS_MAX; i++) {

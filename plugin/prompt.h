@@ -13,7 +13,7 @@ struct prompt_input {
     const struct agent *agent;  /* the personality file's, or an empty one */
     struct str from;            /* E.164 or empty */
     enum caller_level level;
-    bool ask_available, pin_available;
+    bool ask_available, pin_available, chat_available;
     const struct natives *natives; /* NULL: none */
     struct str context;            /* a finished block, or empty */
 };

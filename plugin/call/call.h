@@ -92,7 +92,8 @@ struct call_settings { /* copied into the call */
     uint64_t silence_ms; /* 0: off */
     enum call_tools tools;
     bool ask_available; /* ask_openclaw is among the session's tools */
-    bool pin_available; /* verify_identity is among them */
+    bool verify_available; /* verify_identity is among them */
+    bool chat_available;   /* it needs no arguments: without them a code goes to the caller's chat */
     const char *const *custom_tools; /* names from the agent file; borrowed for the call's life */
     unsigned n_custom_tools;
     const char *const *native_tools; /* names that the shell answers itself; borrowed likewise */

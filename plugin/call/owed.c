@@ -15,6 +15,8 @@
 static const char interrupted[] =
     "Interrupted: the system restarted while this was being done. It is not known whether it was "
     "finished. Tell the caller so honestly and do not try it again unasked.";
+static const char verify_again[] =
+    "Interrupted: the system restarted before this was checked. Ask the caller again, and call the tool again.";
 
 /* ---- Late results ---- */
 
@@ -156,7 +158,8 @@ static const char *why_not_again(const struct call *c, const struct tool *t)
         return c->set.tools == CALL_TOOLS_NONE ? tool_not_allowed_words : NULL;
     if (t->kind == TOOL_NATIVE) /* reading may come twice; what sends or keeps something may not */
         return strncmp(t->name, "memory_", 7) == 0 ? NULL : interrupted;
-    return t->kind == TOOL_PIN ? NULL : tool_unknown_words;
+    /* What was said to prove something is kept nowhere. */
+    return t->kind == TOOL_PIN ? verify_again : tool_unknown_words;
 }
 
 void tool_not_there(struct call *c, struct tool *t, struct call_now now, struct call_effects *fx)

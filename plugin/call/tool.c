@@ -231,24 +231,6 @@ void tool_ready(struct call *c, struct tool *t, struct str text, struct call_now
         tools_check_batch(c, t->batch);
 }
 
-void tool_start(struct call *c, struct tool *t, bool resumed, struct call_now now,
-                       struct call_effects *fx)
-{
-    struct call_fx *run;
-
-    if (t->kind == TOOL_PIN)
-        c->pin_tries++;
-    t->state = TOOL_RUNNING;
-    t->since = now.mono_ms;
-    fx_save_tool(fx, t, tool_state_name(t), STR_NONE);
-    fx_notify_tool(fx, t, "asked", str_of(t->kind == TOOL_PIN ? "" : t->arguments), 0);
-    run = fx_add(fx, CALL_FX_TOOL_RUN);
-    run->u.tool.tool = t;
-    run->u.tool.resumed = resumed;
-}
-
-/* ---- What the model asks for ---- */
-
 static bool has_text_argument(const struct tool *t, const char *key)
 {
     struct json *args = NULL;
@@ -263,13 +245,31 @@ static bool has_text_argument(const struct tool *t, const char *key)
     return good;
 }
 
+void tool_start(struct call *c, struct tool *t, bool resumed, struct call_now now,
+                       struct call_effects *fx)
+{
+    struct call_fx *run;
+
+    if (t->kind == TOOL_PIN && (has_text_argument(t, "pin") || has_text_argument(t, "code")))
+        c->pin_tries++;
+    t->state = TOOL_RUNNING;
+    t->since = now.mono_ms;
+    fx_save_tool(fx, t, tool_state_name(t), STR_NONE);
+    fx_notify_tool(fx, t, "asked", str_of(t->kind == TOOL_PIN ? "" : t->arguments), 0);
+    run = fx_add(fx, CALL_FX_TOOL_RUN);
+    run->u.tool.tool = t;
+    run->u.tool.resumed = resumed;
+}
+
+/* ---- What the model asks for ---- */
+
 enum tool_kind tool_kind_of(const struct call *c, const struct tool *t)
 {
     if (strcmp(t->name, "ask_openclaw") == 0)
         return TOOL_ASK;
     if (strcmp(t->name, "end_call") == 0)
         return TOOL_END;
-    if (strcmp(t->name, "verify_identity") == 0 && c->set.pin_available)
+    if (strcmp(t->name, "verify_identity") == 0 && c->set.verify_available)
         return TOOL_PIN;
     for (unsigned i = 0; i < c->set.n_native_tools; i++)
         if (strcmp(t->name, c->set.native_tools[i]) == 0)
@@ -277,7 +277,8 @@ enum tool_kind tool_kind_of(const struct call *c, const struct tool *t)
     for (unsigned i = 0; i < c->set.n_custom_tools; i++)
         if (strcmp(t->name, c->set.custom_tools[i]) == 0)
             return TOOL_ASK;
-    return TOOL_UNKNOWN;
+    /* Also where it is not offered: its arguments are kept nowhere. */
+    return strcmp(t->name, "verify_identity") == 0 ? TOOL_PIN : TOOL_UNKNOWN;
 }
 
 void tool_refuse(struct call *c, struct tool *t, const char *why, struct call_now now,
@@ -302,9 +303,11 @@ static void tool_begin(struct call *c, struct tool *t, struct call_now now, stru
             tool_start(c, t, false, now, fx);
         break;
     case TOOL_PIN:
-        if (c->pin_tries >= PIN_TRIES) {
+        if (!c->set.verify_available) {
+            tool_refuse(c, t, tool_unknown_words, now, fx);
+        } else if (c->pin_tries >= PIN_TRIES) {
             tool_refuse(c, t, pin_locked, now, fx);
-        } else if (!has_text_argument(t, "pin")) {
+        } else if (!c->set.chat_available && !has_text_argument(t, "pin")) {
             tool_refuse(c, t, bad_pin, now, fx);
         } else {
             tool_start(c, t, false, now, fx);

@@ -114,6 +114,25 @@ test('what is typed in the chat during a call enters the call', async () => {
   await over(made);
 });
 
+test('an answer in the chat proves who is on the phone', async () => {
+  const made = openai.call({ from: ADA, webhookUrl: gateway.webhookUrl,
+    brain: (ctx) => (ctx.callerText?.includes('really me') && ctx.trigger === 'speech'
+      ? { items: [{ call: 'verify_identity', args: {} }] } : defaultBrain(ctx)) });
+  await made.waitEvent('output_audio_buffer.stopped');
+  await made.say('It is really me');
+  const question = await telegram.waitMessage((m) => m.text.includes(`telephone from ${ADA}`), 20000);
+  assert.match(question.text, /code on the phone: \d{3} \d{3}\./);
+  const before = model.requests.length;
+  telegram.inject({ text: 'Yes' });
+  await waitFor(() => JSON.stringify(made.events).includes('approved in their own chat'),
+    { what: 'the approval in the call', timeoutMs: 20000 });
+  await telegram.waitMessage((m) => m.text.includes('you are verified'), 20000);
+  await made.hangup();
+  assert.equal((await over(made)).level, 'proven');
+  const code = /\d{3} \d{3}/.exec(question.text)[0];
+  assert.ok(!JSON.stringify(model.requests.slice(before).map((r) => r.body)).includes(code), 'the agent knows the code');
+});
+
 test('a call that did not get through becomes a message', async () => {
   const made = openai.call({ from: ADA, webhookUrl: gateway.webhookUrl, faults: { accept: { status: 404, times: Infinity } } });
   await telegram.waitMessage((m) => m.text.includes('did not get through'), 20000);

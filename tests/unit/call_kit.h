@@ -45,7 +45,7 @@ static inline struct call_settings kit_settings(void)
                                   .max_duration_ms = 1800000,
                                   .tools = CALL_TOOLS_FULL,
                                   .ask_available = true,
-                                  .pin_available = true};
+                                  .verify_available = true};
 }
 
 static inline void kit_copy(char *to, size_t cap, struct str from)

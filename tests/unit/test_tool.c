@@ -371,7 +371,7 @@ static void custom_tools(void)
 
     set.custom_tools = names;
     set.n_custom_tools = 1;
-    set.pin_available = false;
+    set.verify_available = false;
     kit_live(&kit, set);
     kit_calls(&kit, "resp_ask", v, 3);
     T_EQ(kit.runs, 1);
@@ -406,6 +406,32 @@ static void pin_tries(void)
     }
     T_EQ(kit.runs, 3);
     T_HAS(kit.output[4].text, "Too many attempts");
+    kit_close(&kit);
+}
+
+/* A message to the chat is no try, a code is one. */
+static void proof_by_chat(void)
+{
+    static const char *const arguments[] = {"{}", "{\"code\":\"1\"}", "{}", "{\"pin\":\"2\"}", "{\"code\":\"3\"}", "{}"};
+    struct call_settings set = kit_settings();
+
+    set.chat_available = true;
+    kit_live(&kit, set);
+    for (unsigned i = 0; i < 6; i++) {
+        char id[24], response[24];
+        struct call_output v;
+
+        (void)snprintf(id, sizeof id, "call_%u", i);
+        (void)snprintf(response, sizeof response, "resp_%u", i);
+        v = kit_call(id, "verify_identity", arguments[i]);
+        kit_calls(&kit, response, &v, 1);
+        T_EQ(kit.runs, i < 5 ? i + 1 : 5);
+        if (i < 5)
+            kit_result(&kit, id, 0, "Not yet.");
+        (void)snprintf(response, sizeof response, "resp_%ub", i);
+        kit_speak(&kit, response);
+    }
+    T_HAS(kit.output[5].text, "Too many attempts");
     kit_close(&kit);
 }
 
@@ -930,6 +956,7 @@ int main(void)
     T_RUN(bad_arguments);
     T_RUN(custom_tools);
     T_RUN(pin_tries);
+    T_RUN(proof_by_chat);
     T_RUN(more_than_sixteen);
     T_RUN(long_results_are_cut);
     T_RUN(result_while_there_is_no_line);
