@@ -13,7 +13,7 @@
 
 const DEFAULT_WAIT_MS = 20000;
 
-class Failure extends Error {}
+export class Failure extends Error {}
 
 export class Script {
   constructor(call, steps) {
@@ -73,7 +73,11 @@ export class Script {
     if (step.afterMs)
       await call.sleepAudio(step.afterMs);
     this.mark = this.count;
-    await call.say(step.caller, step);
+    await this.speak(step);
+  }
+
+  speak(step) {
+    return this.call.say(step.caller, step);
   }
 
   async wait(step) {

@@ -76,24 +76,25 @@ export class WebhookSender {
   }
 
   /**
-   * Posts bytes once with these headers.
-   * @returns {Promise<{status, ms, hr, body, error}>} status 0 when no answer came
+   * Posts bytes once with these headers (or sends them with another method).
+   * @returns {Promise<{status, ms, hr, body, type, error}>} status 0 when no answer came
    */
-  post(url, headers, body) {
+  post(url, headers, body, method = 'POST') {
     const target = new URL(url);
     const lib = target.protocol === 'https:' ? https : http;
     const hr = performance.now();
     return new Promise((resolve) => {
-      const finish = (status, text, error = null) => resolve({ status, ms: performance.now() - hr,
-        hr, body: text, error });
-      const req = lib.request(target, { method: 'POST', agent: this.agents[target.protocol],
+      const finish = (status, text, error = null, type = '') => resolve({ status,
+        ms: performance.now() - hr, hr, body: text, type, error });
+      const req = lib.request(target, { method, agent: this.agents[target.protocol],
         timeout: this.timeoutMs, headers: { 'content-type': 'application/json',
           'user-agent': 'OpenAI/1.0 (+https://platform.openai.com/docs/webhooks)',
           'content-length': Buffer.byteLength(body), ...headers } }, (res) => {
         let text = '';
         res.setEncoding('utf8');
         res.on('data', (d) => { text += d; });
-        res.on('end', () => finish(res.statusCode, text));
+        res.on('end', () => finish(res.statusCode, text, null,
+          res.headers['content-type'] ?? ''));
         res.on('error', (e) => finish(0, '', e.message));
       });
       req.on('timeout', () => req.destroy(new Error('timeout')));
