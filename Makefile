@@ -73,6 +73,7 @@ LLHTTP_OBJS := $(addprefix $(B)/obj/llhttp/,api.o http.o llhttp.o)
 LLHTTP_LIB := $(B)/lib/libllhttp.a
 GEN := $(B)/gen/manifest.h $(B)/gen/config_keys.c $(B)/gen/package.json $(B)/gen/openclaw.plugin.json
 GEN_OBJ := $(B)/obj/gen/config_keys.o
+NUMBERS_OBJ := $(B)/obj/gen/number_table.o
 LIBS_ALL := $(foreach f,$(USED),$(call lib_of,$(f))) $(LLHTTP_LIB)
 
 SO := $(B)/openclaw_voice.so
@@ -82,6 +83,7 @@ NODE_ADDON := $(B)/openclaw_voice_node.node
 NAPI := $(TOOLS)/node-api-headers/node_modules/node-api-headers/include
 TOKENS := $(B)/o200k.bin
 TOKENIZER := $(TOOLS)/gpt-tokenizer/node_modules/gpt-tokenizer
+NUMBERS := $(TOOLS)/numbers/node_modules
 
 .PHONY: all so host addon package tokens
 all: $(SO) $(HOST) $(TOKENS) package
@@ -118,7 +120,7 @@ $(B)/obj/%.o: %.c $(FLAGS_FILE) | $(GEN)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c $< -o $@ $(call give_up,$<: it does not compile)
 
-$(GEN_OBJ): $(B)/gen/config_keys.c $(FLAGS_FILE)
+$(GEN_OBJ) $(NUMBERS_OBJ): $(B)/obj/gen/%.o: $(B)/gen/%.c $(FLAGS_FILE)
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
@@ -133,9 +135,18 @@ $(GEN) &: plugin.toml scripts/gen-manifest.py
 	$(call say,GEN,$(B)/gen)
 	$(Q)$(PYTHON) scripts/gen-manifest.py --gen $(B)/gen
 
+# What is known of telephone numbers, from npm packages; constant in the .so.
+NODE ?= $(or $(wildcard $(TOOLS)/bin/node),node)
+$(NUMBERS)/package.stamp:
+	@echo "make: $@ is missing; run: sh scripts/setup.sh" >&2; exit 1
+$(B)/gen/number_table.c: scripts/gen-numbers.mjs $(NUMBERS)/package.stamp
+	@mkdir -p $(@D)
+	$(call say,GEN,$@)
+	$(Q)$(NODE) scripts/gen-numbers.mjs $(NUMBERS) $@
+
 # $(1): folder
 define archive
-$(call lib_of,$(1)): $(call objs_of,$(1)) $(if $(filter plugin,$(1)),$(GEN_OBJ))
+$(call lib_of,$(1)): $(call objs_of,$(1)) $(if $(filter plugin,$(1)),$(GEN_OBJ)) $(if $(filter sessions,$(1)),$(NUMBERS_OBJ))
 	@mkdir -p $$(@D); rm -f $$@
 	$$(call say,AR,$$@)
 	$(Q)ar rcsD $$@ $$(if $(TOLERANT),$$$$(ls $$^ 2>/dev/null),$$^)
@@ -172,7 +183,6 @@ $(NODE_ADDON): $(ADDON_OBJS) abi/node/exports.map
 	    $(LDHARD) $(ADDON_OBJS) -pthread -ldl
 
 # The token table lies beside the .so, here and in the package. Its class table is this Node's Unicode.
-NODE ?= $(or $(wildcard $(TOOLS)/bin/node),node)
 $(TOKENIZER)/package.json:
 	@echo "make: $@ is missing; run: sh scripts/setup.sh" >&2; exit 1
 $(TOKENS): scripts/gen-tokens.mjs $(TOKENIZER)/package.json
@@ -303,7 +313,7 @@ lint-headers: $(GEN)
 lint-clang:
 	@$(MAKE) --no-print-directory CC=clang BUILD=debug BUILDDIR=$(B)/clang lint-objs
 .PHONY: lint-objs
-lint-objs: $(LIB_OBJS) $(GEN_OBJ) $(HOST_OBJS)
+lint-objs: $(LIB_OBJS) $(GEN_OBJ) $(NUMBERS_OBJ) $(HOST_OBJS)
 
 # ---- the rest ----------------------------------------------------------------------------------
 

