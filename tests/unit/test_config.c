@@ -3,6 +3,7 @@
 #include "plugin/base/mem.h"
 #include "plugin/config.h"
 #include "plugin/config_keys.h"
+#include "plugin/destinations.h"
 #include "tests/unit/t.h"
 
 #include <sys/stat.h>
@@ -1042,6 +1043,37 @@ static void calling_faults(void)
     }
 }
 
+/* From the file to the decision. */
+static void calling_policy(void)
+{
+    static const struct {
+        const char *number, *reason;
+    } rows[] = {
+        {"+4930123456", "allowed"}, {"+4916012345678", "denied"}, {"+33153456789", "not_allowed"},
+        {"+499001234567", "premium"}, {"+4930999999", "own_number"}, {"+15551234567", "allowed"},
+    };
+    struct destination_policy *p = NULL;
+    struct destination_verdict v;
+    struct err e = {0};
+    struct seen s;
+
+    take(&s, BASE "    twilio: {phone_number: +4930999999}\n"
+                  "security: {voice: {destinations: {allow: +49, deny: +4916}, "
+                  "transfer_targets: {desk: +15551234567}}}\n", "");
+    T_OK(s.rc);
+    T_MUST(s.c);
+    T_OK(destinations_make(&p, s.c, &e));
+    T_MUST(p);
+    drop(&s); /* the policy keeps nothing of it */
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        destination_decide(p, str_of(rows[i].number), NULL, 0, &v);
+        T_STR_EQ(v.reason, rows[i].reason);
+    }
+    destination_target_decide(p, STR("DESK"), NULL, 0, &v);
+    T_STR_EQ(v.number, "+15551234567");
+    destination_policy_free(p);
+}
+
 /* A placeholder in the environment of earlier users does not keep the channel from starting. */
 static void calling_environment(void)
 {
@@ -1324,6 +1356,7 @@ int main(void)
     T_RUN(variables_are_bounded);
     T_RUN(calling_defaults);
     T_RUN(calling_faults);
+    T_RUN(calling_policy);
     T_RUN(calling_environment);
     T_RUN(warnings);
     T_RUN(files);
