@@ -15,6 +15,7 @@
 #define ADDRESS_BYTES_MAX 256u
 #define DIGITS_BYTES_MAX 128u
 #define ATTESTATION_BYTES_MAX 64u
+#define LABEL_MARK_BYTES 9u  /* '~' and 8 digits */
 #define TEXT_BYTES_MAX 4096u /* all that one event keeps */
 
 /* ---- the signature ---- */
@@ -157,6 +158,13 @@ bool twilio_leg_status(struct str word, enum line_leg_status *out)
     return false;
 }
 
+struct str twilio_label(struct str label)
+{
+    struct str plain = str_head(label, label.n > LABEL_MARK_BYTES ? label.n - LABEL_MARK_BYTES : label.n);
+
+    return plain.n < label.n && label.p[plain.n] == '~' ? plain : label;
+}
+
 /* ---- one reader a path ---- */
 
 static void read_voice(struct reader *r)
@@ -204,7 +212,9 @@ static void read_room(struct reader *r)
         if (words[i] != NULL && str_eqc(word, words[i]))
             ev->u.room.what = i;
     ev->u.room.room = sid(r, "ConferenceSid", "CF");
-    ev->u.room.label = theirs(r, "ParticipantLabel", LINE_LABEL_BYTES - 1);
+    ev->u.room.label = twilio_label(theirs(r, "ParticipantLabel", LINE_LABEL_BYTES + LABEL_MARK_BYTES - 1));
+    if (ev->u.room.label.n >= LINE_LABEL_BYTES)
+        fault(r, "ParticipantLabel");
     ev->u.room.sid = sid_if_any(r, "CallSid", "CA");
     ev->u.room.seq = number(r, "SequenceNumber", -1);
 }

@@ -120,5 +120,7 @@ int twilio_verify(const struct carrier *c, const struct carrier_hook *hook);
 int twilio_read(const struct carrier *c, const struct carrier_hook *hook, struct carrier_event *out);
 /* Words of the API to ours; false: not known. */
 bool twilio_leg_status(struct str word, enum line_leg_status *out);
+/* A label without the mark that a second leg of one label has (twilio_rest.c). */
+struct str twilio_label(struct str label);
 
 #endif

@@ -149,11 +149,12 @@ static void on_parties(struct twilio_job *j, const struct httpc_result *r, const
     }
     for (const struct json *p = json_first(json_get(doc, "participants")); p != NULL; p = json_next(p)) {
         struct twilio_seen *seen = seen_by_sid(look, json_get_str(p, "call_sid"));
+        struct str label = twilio_label(json_get_str(p, "label"));
 
         if (seen == NULL)
             continue;
-        if (json_get_str(p, "label").n > 0)
-            take(seen->label, sizeof seen->label, json_get_str(p, "label"));
+        if (label.n > 0)
+            take(seen->label, sizeof seen->label, label);
         seen->in_room = is_in(json_get_str(p, "status"));
     }
     if (more.n > 0 && ++look->pages < TWILIO_LOOK_PAGES) {

@@ -132,6 +132,31 @@ static void put_model_address(struct twilio_job *j, const struct line_settings *
     buf_free(&to);
 }
 
+/*
+ * Twilio refuses a label that somebody in the room has (16026). A model's leg that takes the place of one which is
+ * still being ended gets a mark behind its label; twilio_label() takes it off again.
+ */
+static void put_label(struct twilio_job *j, const struct carrier_order *o)
+{
+    struct buf label;
+    bool taken = false;
+
+    for (unsigned i = 0; i < LINE_PARTIES; i++) {
+        const struct leg *other = &o->line->legs[i];
+
+        taken |= other->role == o->leg->role && other->state != LEG_NONE && other->state != LEG_GONE &&
+                 other->ref[0] != '\0' && strcmp(other->ref, o->leg->ref) != 0;
+    }
+    buf_init(&label, 2 * LINE_LABEL_BYTES);
+    (void)buf_puts(&label, str_of(j->label));
+    if (taken && o->leg->role == ROLE_MODEL)
+        (void)buf_printf(&label, "~%.8s", o->leg->ref);
+    form_put(&j->body, "Label", buf_str(&label));
+    if (label.rc < 0 && j->body.rc == 0)
+        j->body.rc = label.rc;
+    buf_free(&label);
+}
+
 static void put_machine_detection(struct twilio_job *j, const struct line_settings *set)
 {
     struct twiml_link amd = link_of(j, "amd");
@@ -157,7 +182,7 @@ static int compose_create(struct twilio_job *j, const struct carrier_order *o)
         put_model_address(j, set, o->leg);
     else
         form_put(b, "To", str_of(o->leg->to));
-    form_put(b, "Label", str_of(j->label));
+    put_label(j, o);
     form_put_bool(b, "Beep", false);
     form_put_bool(b, "EarlyMedia", false);
     form_put_bool(b, "StartConferenceOnEnter", true);
