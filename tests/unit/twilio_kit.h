@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TESTS_UNIT_TWILIO_KIT_H
+#define TESTS_UNIT_TWILIO_KIT_H
+/*
+ * The carrier over a pool and a clock that stand here instead of the real ones: a linker takes a function from an
+ * archive only when nobody else has it.
+ */
+#include "plugin/base/mem.h"
+#include "plugin/carrier/carrier.h"
+#include "tests/unit/t.h"
+
+#define KIT_PUBLIC "https://voice.example.com/base"
+#define KIT_AC "AC00000000000000000000000000000001"
+#define KIT_REF "0123456789abcdef0123456789abcdef"
+#define KIT_CA1 "CA00000000000000000000000000000001"
+#define KIT_CA2 "CA00000000000000000000000000000002"
+#define KIT_CA3 "CA00000000000000000000000000000003"
+#define KIT_CF1 "CF00000000000000000000000000000001"
+#define KIT_CF2 "CF00000000000000000000000000000002"
+#define KIT_RE1 "RE00000000000000000000000000000001"
+#define KIT_CALLS 48u
+
+struct httpc_call {
+    struct httpc_request req;
+    char method[8], path[700], body[9000], authorization[200], type[60];
+    bool open, canceled;
+};
+
+struct httpc {
+    void (*closed)(void *);
+    void *closed_arg;
+};
+
+static struct {
+    uint64_t now;
+    struct httpc_call calls[KIT_CALLS];
+    unsigned n;
+    struct httpc pool;
+    char base_url[200];
+    unsigned warm;
+    int send_rc;
+} kit_net;
+
+int httpc_open(struct httpc **out, struct loop *l, const struct httpc_config *config, const struct log *log,
+               struct err *e)
+{
+    (void)l;
+    (void)log;
+    (void)e;
+    T_TRUE(str_copy(kit_net.base_url, sizeof kit_net.base_url, config->base_url));
+    kit_net.warm = config->warm_conns;
+    *out = &kit_net.pool;
+    return 0;
+}
+
+int httpc_send(struct httpc *c, const struct httpc_request *req, struct httpc_call **out)
+{
+    struct httpc_call *call = &kit_net.calls[kit_net.n];
+
+    T_PTR_EQ(c, &kit_net.pool);
+    T_MUST(kit_net.n < KIT_CALLS);
+    if (kit_net.send_rc < 0)
+        return kit_net.send_rc;
+    kit_net.n++;
+    memset(call, 0, sizeof *call);
+    call->req = *req;
+    T_TRUE(str_copy(call->method, sizeof call->method, str_of(req->method)));
+    T_TRUE(str_copy(call->path, sizeof call->path, req->path));
+    T_TRUE(str_copy(call->body, sizeof call->body, req->body));
+    for (unsigned i = 0; i < req->n_headers; i++) {
+        if (str_ieq(req->headers[i].name, STR("authorization")))
+            T_TRUE(str_copy(call->authorization, sizeof call->authorization, req->headers[i].value));
+        if (str_ieq(req->headers[i].name, STR("content-type")))
+            T_TRUE(str_copy(call->type, sizeof call->type, req->headers[i].value));
+    }
+    call->open = true;
+    *out = call;
+    return 0;
+}
+
+void httpc_cancel(struct httpc_call *call)
+{
+    T_TRUE(call->open);
+    call->open = false;
+    call->canceled = true;
+}
+
+void httpc_close(struct httpc *c, void (*closed)(void *arg), void *arg)
+{
+    c->closed = closed;
+    c->closed_arg = arg;
+}
+
+uint64_t loop_now_ms(const struct loop *l)
+{
+    (void)l;
+    return kit_net.now;
+}
+
+/* ---- the carrier, and what it told ---- */
+
+struct kit_told {
+    unsigned times, cmd, n_legs;
+    enum line_cmd what;
+    int http_status;
+    bool maybe_sent, busy, room_live;
+    uint32_t retry_after_ms;
+    char call[40], sid[50], room[50], code[30], message[100], recording[50];
+    struct {
+        char sid[50], label[40];
+        enum line_leg_status status;
+        bool in_room;
+        int64_t up_s;
+    } legs[16];
+};
+
+static struct carrier *kit_carrier;
+static struct kit_told kit_told;
+static void (*kit_when_told)(void);
+static char kit_logged[8000];
+
+static inline void kit_answer_fn(void *arg, struct str call, const struct carrier_answer *a)
+{
+    struct kit_told *t = arg;
+
+    t->times++;
+    t->cmd = a->cmd;
+    t->what = a->what;
+    t->http_status = a->http_status;
+    t->maybe_sent = a->maybe_sent;
+    t->busy = a->busy;
+    t->room_live = a->room_live;
+    t->retry_after_ms = a->retry_after_ms;
+    T_TRUE(str_copy(t->call, sizeof t->call, call));
+    T_TRUE(str_copy(t->sid, sizeof t->sid, a->sid));
+    T_TRUE(str_copy(t->room, sizeof t->room, a->room));
+    T_TRUE(str_copy(t->code, sizeof t->code, a->code));
+    T_TRUE(str_copy(t->message, sizeof t->message, a->message));
+    T_TRUE(str_copy(t->recording, sizeof t->recording, a->recording));
+    t->n_legs = a->n_legs;
+    for (unsigned i = 0; i < a->n_legs && i < 16; i++) {
+        T_TRUE(str_copy(t->legs[i].sid, 50, a->legs[i].sid));
+        T_TRUE(str_copy(t->legs[i].label, 40, a->legs[i].label));
+        t->legs[i].status = a->legs[i].status;
+        t->legs[i].in_room = a->legs[i].in_room;
+        t->legs[i].up_s = a->legs[i].up_s;
+    }
+    if (kit_when_told != NULL)
+        kit_when_told();
+}
+
+static inline void kit_log_line(void *ctx, enum log_level level, struct str line)
+{
+    size_t n = strlen(kit_logged);
+
+    (void)ctx;
+    (void)level;
+    (void)snprintf(kit_logged + n, sizeof kit_logged - n, "%.*s\n", STR_ARG(line));
+}
+
+static inline struct twilio_config kit_config(void)
+{
+    static const char *const tokens[] = {"token-one", "token-two"};
+
+    return (struct twilio_config){
+        .account_sid = STR(KIT_AC),
+        .auth_tokens = tokens,
+        .n_auth_tokens = 2,
+        .base_url = STR("http://127.0.0.1:1"),
+        .public_url = STR(KIT_PUBLIC),
+        .recording_channels = STR("dual"),
+    };
+}
+
+static inline int kit_open_with(const struct twilio_config *config, struct err *e)
+{
+    static struct log log;
+
+    memset(&kit_net, 0, sizeof kit_net);
+    memset(&kit_told, 0, sizeof kit_told);
+    kit_when_told = NULL;
+    kit_logged[0] = '\0';
+    kit_net.now = 5000;
+    log_init(&log, kit_log_line, NULL, LOG_DEBUG);
+    return twilio_open(&kit_carrier, NULL, config, kit_answer_fn, &kit_told, &log, e);
+}
+
+static inline void kit_open(void)
+{
+    struct twilio_config config = kit_config();
+
+    T_MUST(kit_open_with(&config, NULL) == 0);
+}
+
+static inline void kit_count(void *arg)
+{
+    ++*(unsigned *)arg;
+}
+
+static inline void kit_close(void)
+{
+    unsigned closed = 0;
+
+    kit_carrier->ops->close(kit_carrier, kit_count, &closed);
+    T_MUST(kit_net.pool.closed != NULL);
+    kit_net.pool.closed(kit_net.pool.closed_arg);
+    T_EQ(closed, 1);
+    for (unsigned i = 0; i < kit_net.n; i++)
+        T_FALSE(kit_net.calls[i].open);
+}
+
+#endif
