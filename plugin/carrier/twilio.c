@@ -356,7 +356,9 @@ void twilio_finish_early(struct twilio_job *j, const struct httpc_result *r, int
     struct json *doc = NULL;
     char code[24] = "";
 
-    if (r != NULL)
+    if (r != NULL && twilio_status(r) / 100 == 2)
+        a.message = STR("an answer that cannot be read"); /* which must not pass for one */
+    else if (r != NULL)
         read_failure(&a, r, &doc, code);
     else if (rc == ERR_NOT_FOUND)
         a.http_status = 404;
