@@ -253,6 +253,21 @@ static int adopt_turns(struct adopt *a, struct store *s, struct journal_found *f
     return store_rc(s, sq);
 }
 
+static int adopt_line(struct adopt *a, struct store *s, struct journal_found *f)
+{
+    int rc, sq;
+    sqlite3_stmt *st = store_stmt(s, "SELECT spec FROM line WHERE call=?1", &rc);
+
+    if (st == NULL)
+        return rc;
+    journal_bind(st, 1, f->row.id);
+    sq = sqlite3_step(st);
+    if (sq != SQLITE_ROW)
+        return store_rc(s, sq);
+    f->has_line = true;
+    return keep(&a->memory, journal_text(st, 0), &f->line_spec);
+}
+
 static int adopt_take(struct store *s, struct str id)
 {
     int rc;
@@ -282,6 +297,8 @@ static int adopt_run(struct store_op *op, struct store *s, struct sqlite3 *db)
         rc = adopt_tools(a, s, &a->found[i]);
         if (rc == 0)
             rc = adopt_turns(a, s, &a->found[i]);
+        if (rc == 0)
+            rc = adopt_line(a, s, &a->found[i]);
         if (rc == 0)
             rc = adopt_take(s, a->found[i].row.id);
     }

@@ -632,7 +632,7 @@ void afters_plan(struct afters *as, const struct after_call *c)
 {
     const struct config *cfg = as->app->config;
 
-    if (!c->was_live && c->access.own_chats)
+    if (!c->was_live && !c->outbound && c->access.own_chats)
         afters_tell_missed(as->app, c);
     if (!c->was_live || c->turns == 0)
         return;

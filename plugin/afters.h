@@ -26,6 +26,7 @@ struct after_call { /* borrowed */
     struct access access;
     enum caller_level level;
     enum call_reason reason;
+    bool outbound; /* we called them: a call that did not get through is no call that they missed */
     bool was_live;
     unsigned turns;
     uint64_t received_wall_ms;

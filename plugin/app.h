@@ -19,6 +19,7 @@ struct feed;
 struct httpd;
 struct index;
 struct pins;
+struct lines;
 struct loop;
 struct past;
 struct routes;
@@ -52,6 +53,7 @@ struct app {
     struct routes *routes;
     struct runs *runs;
     struct calls *calls;
+    struct lines *lines;
     struct afters *afters;
     struct pins *pins;
     struct verifies *verifies;

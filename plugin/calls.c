@@ -67,7 +67,7 @@ static void on_timer(void *arg)
         live_feed(lc, &ev);
 }
 
-static struct live *live_new(struct calls *cs, struct str id, struct str openai_call_id)
+struct live *live_new(struct calls *cs, struct str id, struct str openai_call_id)
 {
     struct live *lc = MEM_NEW(struct live), **at;
 
@@ -112,6 +112,7 @@ void live_free(struct live *lc)
     mem_free(lc->custom_tools);
     mem_free(lc->session_key);
     mem_free(lc->openai_call_id);
+    live_line_free(lc);
     mem_free(lc);
 }
 
@@ -136,7 +137,7 @@ static void rearm(struct live *lc)
 }
 
 /* Carries out what the step left in cs->fx, and the step of a failure among them. */
-static void settle(struct live *lc)
+void live_settle(struct live *lc)
 {
     struct calls *cs = lc->owner;
 
@@ -159,7 +160,7 @@ void live_feed(struct live *lc, const struct call_event *ev)
     struct calls *cs = lc->owner;
 
     call_step(&lc->call, ev, live_now(cs), &cs->fx);
-    settle(lc);
+    live_settle(lc);
 }
 
 /* ---- What a level opens ---- */
@@ -227,6 +228,8 @@ static int settings(struct live *lc, struct call_settings *set)
     };
     set->native_tools = lc->natives.names;
     set->n_native_tools = lc->natives.n;
+    if (lc->has_line && live_line_settings(lc, set) < 0)
+        return ERR_NOMEM;
     if (lc->agent->n_tools == 0)
         return 0;
     lc->custom_tools = mem_zalloc(lc->agent->n_tools * sizeof(char *));
@@ -239,8 +242,7 @@ static int settings(struct live *lc, struct call_settings *set)
     return 0;
 }
 
-/* Reads the personality and starts the machine, not yet the call. */
-static int prepare(struct live *lc)
+int live_prepare(struct live *lc)
 {
     struct app *app = lc->owner->app;
     struct call_settings set;
@@ -271,7 +273,7 @@ void live_begin(struct live *lc)
     lc->begun = true;
     lc->call.set.context_late = lc->briefing != NULL;
     call_begin(&lc->call, live_now(cs), &cs->fx);
-    settle(lc);
+    live_settle(lc);
 }
 
 static void notify_incoming(struct calls *cs, const struct calls_incoming *in)
@@ -311,7 +313,7 @@ void calls_begin(struct calls *cs, const struct calls_incoming *in)
     live_look_up_access(lc);
     lc->received_wall_ms = in->received_wall_ms;
     lc->received_mono_ms = in->received_mono_ms;
-    if (prepare(lc) < 0) {
+    if (live_prepare(lc) < 0) {
         log_error(&cs->app->log, "%s: no memory, it is left to the provider", in->id.text);
         live_free(lc);
         return;
@@ -335,7 +337,7 @@ void calls_begin(struct calls *cs, const struct calls_incoming *in)
     else if (in->verdict.may_pair)
         runs_pairing(cs->app->runs, str_of(in->from.number));
     if (!taken) {
-        settle(lc);
+        live_settle(lc);
         return;
     }
     live_brief(lc);
@@ -378,7 +380,7 @@ static void adopt(struct calls *cs, const struct journal_found *f)
     struct call_restored r = {
         .state = f->row.state, .reason = f->row.reason, .detail = f->row.detail,
         .sip_status = (int)f->row.sip_status, .age_ms = age(wall, f->row.received_at),
-        .live_age_ms = age(wall, f->row.live_at), .turns = f->n_turns,
+        .live_age_ms = f->row.live_at != 0 ? age(wall, f->row.live_at) + 1 : 0, .turns = f->n_turns,
         .spoke = f->n_assistant_turns > 0, .tools = tools};
     struct live *lc;
 
@@ -396,11 +398,13 @@ static void adopt(struct calls *cs, const struct journal_found *f)
     lc->base = base_after_restart(cs->app, lc->level, f->row.from);
     if (lc->level != CALLER_PROVEN)
         lc->level = lc->base;
-    live_look_up_access(lc);
     lc->session_key = f->row.session_key.n > 0 ? str_dup(f->row.session_key) : NULL;
     lc->received_wall_ms = f->row.received_at;
     lc->received_mono_ms = loop_now_ms(cs->app->loop);
-    if (prepare(lc) < 0) {
+    if (f->has_line)
+        live_line_adopt(lc, str_eqc(f->row.direction, "outbound"), f->line_spec);
+    live_look_up_access(lc);
+    if (live_prepare(lc) < 0) {
         live_free(lc);
         return;
     }
@@ -412,13 +416,14 @@ static void adopt(struct calls *cs, const struct journal_found *f)
                        f->n_last_items);
     live_note_caller(lc); /* counted once, however often it is asked for */
     call_restore(&lc->call, &r, live_now(cs), &cs->fx);
-    settle(lc);
+    live_settle(lc);
 }
 
 static void on_adopted(void *arg, int rc, const struct journal_found *found, unsigned n,
                        unsigned held_by_others)
 {
     struct calls *cs = arg;
+    bool lines = false;
 
     cs->adopting = false;
     if (rc < 0) {
@@ -430,8 +435,12 @@ static void on_adopted(void *arg, int rc, const struct journal_found *found, uns
         return;
     if (n > 0)
         log_info(&cs->app->log, "taking over %u call%s of an earlier run", n, n == 1 ? "" : "s");
-    for (unsigned i = 0; i < n; i++)
+    for (unsigned i = 0; i < n; i++) {
         adopt(cs, &found[i]);
+        lines = lines || found[i].has_line;
+    }
+    if (lines)
+        live_lines_adopt(cs->app);
 }
 
 void calls_adopt(struct calls *cs)
@@ -502,7 +511,7 @@ int calls_end(struct calls *cs, struct str id, enum call_reason reason, struct s
         while (lc != NULL) {
             struct live *next = lc->next; /* feeding frees at most the call that is fed */
 
-            if (id.n == 0 || str_eqc(id, lc->id) || str_eqc(id, lc->openai_call_id)) {
+            if (id.n == 0 || str_eqc(id, lc->id) || live_is(lc, id)) {
                 rc = 0;
                 live_feed(lc, &ev);
             }

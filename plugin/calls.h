@@ -53,10 +53,23 @@ struct calls_waiting { /* a call whose line begins: it has no leg of the model y
 };
 /* Its rows are durable. The call waits (CALL_WAITING) until calls_leg(). */
 void calls_begin_waiting(struct calls *cs, const struct calls_waiting *in);
-/* The model's leg came in and its claim is durable: accept it. ERR_NOT_FOUND: reject it, its call is over. */
+/*
+ * The model's leg came in and its claim is durable: accept it. ERR_NOT_FOUND: reject it, its call is over. One that
+ * comes in place of an earlier one has that conversation as text.
+ */
 int calls_leg(struct calls *cs, struct str call, struct str openai_call_id, struct str sip_call_id);
-/* What the line tells the model's side (enum line_tell, all but TELL_OVER). */
+/*
+ * What the line tells the model's side (enum line_tell, all but TELL_OVER). After an adoption TELL_HOLD is to be told
+ * again. May be called from inside the line's effects: nothing here calls back into lines.h at once.
+ */
 void calls_line(struct calls *cs, struct str call, enum line_tell what, struct str text);
+/* LINE_FX_NOTICE: words about recording are due; LINE_EV_NOTICE_HEARD follows once they were heard. */
+void calls_notice(struct calls *cs, struct str call);
+/*
+ * Keys that the carrier collected from the caller: as if they had been pressed in the conversation. While a PIN is
+ * awaited they go to its check and nowhere else.
+ */
+void calls_keys(struct calls *cs, struct str call, struct str digits);
 /* The line is over: so is the call. outcome: line_outcome_name(). */
 void calls_line_over(struct calls *cs, struct str call, enum line_outcome outcome, struct str detail);
 

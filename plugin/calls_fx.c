@@ -8,9 +8,9 @@
 #include "plugin/afters.h"
 #include "plugin/calls_int.h"
 #include "plugin/notice.h"
-#include "plugin/prompt.h"
 #include "plugin/realtime/rt_event.h"
 #include "plugin/runs.h"
+#include "plugin/steer.h"
 #include "plugin/verify.h"
 
 #include <string.h>
@@ -54,13 +54,12 @@ static void on_hung_up(void *arg, const struct call_rest_result *r)
 static void do_accept(struct live *lc)
 {
     struct app *app = lc->owner->app;
-    struct prompt_input in = {.config = app->config, .agent = lc->agent, .from = str_of(lc->from),
-                              .level = lc->level, .ask_available = live_ask_available(lc),
-                              .pin_available = live_pin_available(lc),
-                              .chat_available = live_chat_available(lc), .natives = &lc->natives,
-                              .context = str_of(lc->context)};
+    struct prompt_input in;
     struct buf body;
 
+    rt_rest_cancel(lc->rest); /* of a leg that this one replaces */
+    lc->rest = NULL;
+    live_prompt(lc, &in);
     buf_init(&body, EVENT_BYTES);
     if (prompt_session(&body, &in) < 0 ||
         rt_accept(app->api, str_of(lc->openai_call_id), buf_str(&body), ACCEPT_TIMEOUT_MS, on_accepted,
@@ -216,7 +215,11 @@ static void do_send(struct live *lc, const struct call_fx *fx)
         rc = rt_write_function_output(&b, event_id, item_id, fx->u.send.call_id, fx->u.send.text);
         break;
     case CALL_SEND_NEWS: rc = rt_write_message(&b, event_id, item_id, "system", fx->u.send.text); break;
-    case CALL_SEND_RETRIEVE: rc = rt_write_item_retrieve(&b, event_id, item_id); break;
+    case CALL_SEND_RETRIEVE:
+        rc = rt_write_item_retrieve(&b, event_id, fx->u.send.text.n > 0 ? fx->u.send.text : item_id);
+        break;
+    case CALL_SEND_CANCEL: rc = rt_write_response_cancel(&b, event_id); break;
+    case CALL_SEND_CLEAR: rc = rt_write_output_clear(&b, event_id); break;
     }
     if (rc == 0)
         rc = rt_sideband_send(lc->side, buf_str(&b));
@@ -254,15 +257,19 @@ static void do_ask(struct live *lc, const struct tool *t, bool resumed)
     buf_free(&request);
 }
 
-static void do_verify(struct live *lc, const struct tool *t)
+static void do_verify(struct live *lc, const struct tool *t, struct str keys)
 {
     struct verify_ask ask = {.call = str_of(lc->id), .tool_call = str_of(t->id), .number = str_of(lc->from),
                              .by_chat = live_chat_available(lc)};
     struct json *args = NULL;
 
     (void)json_parse(&args, str_of(t->arguments), NULL);
-    ask.pin = argument(args, "pin");
-    ask.code = argument(args, "code");
+    if (keys.n > 0 && !live_pin_available(lc)) {
+        ask.code = keys;
+    } else {
+        ask.pin = keys.n > 0 ? keys : argument(args, "pin");
+        ask.code = keys.n > 0 ? STR_NONE : argument(args, "code");
+    }
     verify_run(lc->owner->app, &ask);
     json_free(args);
 }
@@ -325,7 +332,7 @@ static void plan_after(struct live *lc)
         .call = str_of(lc->id), .number = str_of(lc->from), .person = str_of(lc->person),
         .session_key = str_of(lc->session_key), .date = str_of(lc->date), .access = lc->access,
         .level = lc->level, .reason = c->reason,
-        .was_live = c->was_live, .turns = c->turns, .received_wall_ms = lc->received_wall_ms,
+        .outbound = lc->outbound, .was_live = c->was_live, .turns = c->turns, .received_wall_ms = lc->received_wall_ms,
         .duration_ms = c->live_since_ms > 0 ? loop_now_ms(app->loop) - c->live_since_ms : 0};
 
     afters_plan(app->afters, &after);
@@ -498,13 +505,21 @@ bool live_effects(struct live *lc)
         switch (fx->kind) {
         case CALL_FX_ACCEPT: do_accept(lc); break;
         case CALL_FX_REJECT: do_reject(lc, fx->u.sip_status); break;
-        case CALL_FX_HANGUP: do_hangup(lc); break;
+        case CALL_FX_HANGUP:
+            if (fx->u.hangup_line)
+                live_end_line(lc);
+            else
+                do_hangup(lc);
+            break;
+        case CALL_FX_LINE: live_tell_line(lc, fx->u.line.what, fx->u.line.text); break;
         case CALL_FX_ATTACH: do_attach(lc); break;
         case CALL_FX_DETACH: live_detach(lc); break;
         case CALL_FX_SEND: do_send(lc, fx); break;
         case CALL_FX_TOOL_RUN:
-            if (fx->u.tool.tool->kind == TOOL_PIN)
-                do_verify(lc, fx->u.tool.tool);
+            if (fx->u.tool.tool->kind == TOOL_PIN && fx->u.tool.tool->keypad)
+                steer_collect_pin(cs->app, str_of(lc->id), str_of(fx->u.tool.tool->id));
+            else if (fx->u.tool.tool->kind == TOOL_PIN)
+                do_verify(lc, fx->u.tool.tool, fx->u.tool.keys);
             else if (fx->u.tool.tool->kind == TOOL_NATIVE)
                 do_native(lc, fx->u.tool.tool);
             else

@@ -7,9 +7,12 @@
 #include "plugin/calls.h"
 #include "plugin/config.h"
 #include "plugin/natives.h"
+#include "plugin/prompt.h"
 #include "plugin/net/loop.h"
 #include "plugin/realtime/rt_rest.h"
 #include "plugin/realtime/rt_sideband.h"
+
+#define LIVE_PAST_LEGS 8u
 
 struct live { /* one call; owner: the table */
     struct live *next;        /* in its bucket */
@@ -43,6 +46,21 @@ struct live { /* one call; owner: the table */
     bool refused;             /* counted in n_refusing */
     bool has_failure;         /* `failure` is to be fed when the effects are carried out */
     struct call_event failure;
+
+    /* calls_line.c: of a call with a line */
+    bool has_line;
+    bool outbound;
+    bool recorded;            /* or to be */
+    struct json *spec;        /* what was asked for; NULL: nothing */
+    char *first;              /* what call.set.first names */
+    char *so_far;             /* what was said before the leg came back; NULL: nothing, or it is the first */
+    bool leg_asked;           /* its leg is in, and what was said is being read */
+    bool line_ending;         /* lines_end() was called */
+    uint64_t adopted_at_ms;   /* monotonic; 0: it began here */
+    struct legs_past {        /* earlier ids at the provider: each still names this call */
+        unsigned n;
+        char *id[LIVE_PAST_LEGS];
+    } past;
 };
 
 #define CALLS_ATTACH_MAX 256u /* handshakes at one time, so that a restart with many calls stays answering */
@@ -63,6 +81,8 @@ struct live *live_find(struct calls *cs, struct str id);
 /* Steps the machine and carries the effects out. The call may be gone afterwards. */
 void live_feed(struct live *lc, const struct call_event *ev);
 void live_free(struct live *lc); /* takes it out of the table */
+/* Carries out what a step left in cs->fx; the call may be gone afterwards. */
+void live_settle(struct live *lc);
 struct call_now live_now(const struct calls *cs);
 /* Begins a call that waited for its context; the call may be gone afterwards. */
 void live_begin(struct live *lc);
@@ -82,6 +102,26 @@ bool live_pin_available(const struct live *lc);
 /* A code or an approval in the caller's linked chat may prove who they are. */
 bool live_chat_available(const struct live *lc);
 void live_set_proofs(struct live *lc); /* tells the machine of both */
+
+/* What the session's instructions and tools are made of. */
+void live_prompt(const struct live *lc, struct prompt_input *in);
+
+/* ---- calls_line.c ---- */
+/* Before the machine is made: what its settings hold of a line. ERR_NOMEM. */
+int live_line_settings(struct live *lc, struct call_settings *set);
+/* A call of an earlier instance that has a line. */
+void live_line_adopt(struct live *lc, bool outbound, struct str spec);
+/* The calls of lines are there: so may be the lines. */
+void live_lines_adopt(struct app *app);
+/* The line is told later, from the loop: it must not answer into effects that are being carried out. */
+void live_tell_line(struct live *lc, enum call_line what, struct str text);
+void live_end_line(struct live *lc);
+bool live_is(const struct live *lc, struct str openai_call_id); /* now or earlier */
+void live_line_free(struct live *lc);
+
+/* ---- calls.c, for calls_line.c ---- */
+struct live *live_new(struct calls *cs, struct str id, struct str openai_call_id);
+int live_prepare(struct live *lc); /* reads the personality and makes the machine, not yet the call */
 
 /* ---- calls_fx.c ---- */
 /* Carries out cs->fx for lc. true: the call is over and must be freed. */

@@ -5,7 +5,7 @@
 #include "plugin/base/clock.h"
 #include "plugin/base/mem.h"
 #include "plugin/calls_int.h"
-#include "plugin/prompt.h"
+#include "plugin/steer.h"
 #include "plugin/verify.h"
 
 /* ---- What the model should know ---- */
@@ -21,6 +21,19 @@ void live_look_up_access(struct live *lc)
         natives_of(&lc->natives, lc->owner->app, &lc->access, str_of(lc->from));
     else
         lc->natives.n = 0;
+    steer_of(&lc->natives, lc->owner->app, str_of(lc->id), &lc->access, lc->recorded);
+}
+
+void live_prompt(const struct live *lc, struct prompt_input *in)
+{
+    *in = (struct prompt_input){.config = lc->owner->app->config, .agent = lc->agent, .from = str_of(lc->from),
+                                .level = lc->level, .ask_available = live_ask_available(lc),
+                                .pin_available = live_pin_available(lc), .chat_available = live_chat_available(lc),
+                                .natives = &lc->natives, .context = str_of(lc->context),
+                                .outbound = lc->outbound, .message = json_get_str(lc->spec, "message"),
+                                .purpose = json_get_str(lc->spec, "purpose"),
+                                .task = json_get_str(lc->spec, "context"),
+                                .ask_consent = lc->call.set.ask_consent, .so_far = str_of(lc->so_far)};
 }
 
 static void on_briefed(void *arg, struct str block)
@@ -34,7 +47,7 @@ static void on_briefed(void *arg, struct str block)
         live_begin(lc);
     else if (lc->call.sideband_open)
         live_tell_context(lc);
-    else
+    else if (lc->call.state != CALL_WAITING) /* there the accept will bring it */
         lc->context_late = true;
 }
 
@@ -84,7 +97,8 @@ static void take_links(struct live *lc, const struct people_caller *p)
 {
     if (lc->base != CALLER_KNOWN || !linked_by_us(p))
         return;
-    if (!lc->was_linked && (lc->begun || !lc->owner->app->config->sessions.caller_identity_linking))
+    if (!lc->was_linked && ((lc->begun && lc->call.state != CALL_WAITING) ||
+                            !lc->owner->app->config->sessions.caller_identity_linking))
         return;
     if (lc->was_linked) { /* the row says so */
         lc->base = lc->level = CALLER_LINKED;
@@ -144,10 +158,7 @@ static void raise_level(struct live *lc, enum caller_level base, enum caller_lev
     lc->call.set.n_native_tools = lc->natives.n;
     (void)journal_hop(cs->app->store, str_of(lc->id), clock_wall_ms(), STR("proven"), str_of(how));
     log_info(&cs->app->log, "%s: the caller is %s now (%s)", lc->id, caller_level_name(level), how);
-    in = (struct prompt_input){.config = cs->app->config, .agent = lc->agent, .from = str_of(lc->from),
-                               .level = lc->level, .ask_available = live_ask_available(lc),
-                               .pin_available = live_pin_available(lc), .chat_available = live_chat_available(lc),
-                               .natives = &lc->natives, .context = str_of(lc->context)};
+    live_prompt(lc, &in);
     buf_init(&b, 1u << 20);
     if (lc->side != NULL && prompt_tools_update(&b, &in) == 0)
         (void)rt_sideband_send(lc->side, buf_str(&b));

@@ -11,6 +11,7 @@
 #include "plugin/calls.h"
 #include "plugin/chats.h"
 #include "plugin/net/loop.h"
+#include "plugin/steer.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -70,6 +71,12 @@ void natives_of(struct natives *out, const struct app *app, const struct access 
         out->names[out->n++] = "link_chat";
 }
 
+void natives_add(struct natives *out, const char *name)
+{
+    if (out->n < NATIVES_MAX)
+        out->names[out->n++] = name;
+}
+
 unsigned natives_declare(struct rt_session_tool *out, const struct natives *natives)
 {
     unsigned n = 0;
@@ -80,6 +87,7 @@ unsigned natives_declare(struct rt_session_tool *out, const struct natives *nati
                 out[n++] = (struct rt_session_tool){str_of(declared[d].name),
                                                     str_of(declared[d].description),
                                                     str_of(declared[d].parameters)};
+    n += steer_declare(out + n, natives);
     return n;
 }
 
@@ -233,10 +241,13 @@ static int link(struct native *n, const struct native_ask *ask, const struct jso
 
 void natives_run(struct app *app, const struct native_ask *ask)
 {
-    struct native *n = native_new(app, ask->call, ask->tool_call);
+    struct native *n;
     struct json *args = NULL;
     int rc;
 
+    if (steer_run(app, ask))
+        return;
+    n = native_new(app, ask->call, ask->tool_call);
     if (n == NULL)
         return;
     if (json_parse(&args, ask->arguments, NULL) < 0) {

@@ -3,14 +3,15 @@
 #define PLUGIN_NATIVES_H
 /*
  * Tools of the model that this plugin answers itself, in milliseconds, before the slower agent: memory_search,
- * memory_get, remember_caller. Which of them a call has follows from what its caller's level opens. Loop thread.
+ * memory_get, remember_caller, and those that steer the call (steer.h). Which of them a call has follows from what its
+ * caller's level opens. Loop thread.
  */
 #include "plugin/realtime/rt_session.h"
 #include "sessions/access.h"
 
 struct app;
 
-#define NATIVES_MAX 6u
+#define NATIVES_MAX 16u
 
 struct natives { /* the tools of one call */
     const char *names[NATIVES_MAX];
@@ -18,6 +19,7 @@ struct natives { /* the tools of one call */
 };
 
 void natives_of(struct natives *out, const struct app *app, const struct access *access, struct str number);
+void natives_add(struct natives *out, const char *name); /* static name; beyond the room it is left out */
 /* Their declarations for the session; out has room for NATIVES_MAX. Returns how many. */
 unsigned natives_declare(struct rt_session_tool *out, const struct natives *natives);
 

@@ -11,10 +11,12 @@
 #include "plugin/net/httpd.h"
 #include "plugin/net/loop.h"
 #include "plugin/proto/sig.h"
+#include "plugin/realtime/rt_rest.h"
 #include "plugin/realtime/rt_webhook.h"
 #include "plugin/routes.h"
 #include "sessions/access.h"
 #include "memory/journal.h"
+#include "memory/lines.h"
 
 #include <string.h>
 
@@ -123,20 +125,13 @@ static void claim_free(struct claim *c)
     mem_free(c);
 }
 
-/* The call begins before the answer is written: its accept is what the caller waits for. */
-static void on_claimed(void *arg, int rc, enum journal_claim_result result)
+static void answer_claim(struct claim *c, int rc)
 {
-    struct claim *c = arg;
     struct webhooks *w = c->owner;
-    struct app *app = w->app;
 
     w->pending--;
-    if (rc == 0 && result == JOURNAL_NEW && app->calls != NULL)
-        calls_begin(app->calls, &c->in);
-    if (rc == 0 && result == JOURNAL_DUPLICATE)
-        log_info(&app->log, "webhook: call %.*s is decided already", STR_ARG(c->in.openai_call_id));
     if (rc < 0)
-        log_error(&app->log, "webhook: the claim failed: %s", err_name(rc));
+        log_error(&w->app->log, "webhook: the claim failed: %s", err_name(rc));
     if (c->x != NULL && rc == 0) {
         reply(c->x, 200, STR("{\"ok\":true}"));
     } else if (c->x != NULL) {
@@ -145,6 +140,20 @@ static void on_claimed(void *arg, int rc, enum journal_claim_result result)
     }
     claim_free(c);
     arm(w);
+}
+
+/* The call begins before the answer is written: its accept is what the caller waits for. */
+static void on_claimed(void *arg, int rc, enum journal_claim_result result)
+{
+    struct claim *c = arg;
+    struct webhooks *w = c->owner;
+    struct app *app = w->app;
+
+    if (rc == 0 && result == JOURNAL_NEW && app->calls != NULL)
+        calls_begin(app->calls, &c->in);
+    if (rc == 0 && result == JOURNAL_DUPLICATE)
+        log_info(&app->log, "webhook: call %.*s is decided already", STR_ARG(c->in.openai_call_id));
+    answer_claim(c, rc);
 }
 
 static void describe(struct journal_call *row, const struct claim *c, struct app *app)
@@ -188,12 +197,74 @@ static void attest(struct app *app, const struct rt_webhook *hook, struct caller
                                c->security.attestation_linked);
 }
 
+/* ---- Legs of our own: a carrier called the speech API for a call that we know ---- */
+
+#define REF_HEADER "X-Call-Ref"
+#define REF_DIGITS 32u
+#define DECLINE 603
+
+static bool is_ref(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (str_find(STR("0123456789abcdef"), s.p[i]) == 16)
+            return false;
+    return s.n == REF_DIGITS;
+}
+
+static void on_rejected(void *arg, const struct call_rest_result *r)
+{
+    struct app *app = arg;
+
+    if (r->status < 200 || r->status >= 300)
+        log_warn(&app->log, "webhook: a leg with a bad reference could not be rejected: %.*s", STR_ARG(r->detail));
+}
+
+static void on_leg(void *arg, int rc, enum line_leg_result result, struct str call)
+{
+    struct claim *c = arg;
+    struct webhooks *w = c->owner;
+    struct app *app = w->app;
+    bool ours = rc == 0 && result == LINE_LEG_NEW;
+
+    if (ours)
+        ours = calls_leg(app->calls, call, str_of(c->openai_call_id), str_of(c->sip_call_id)) == 0;
+    if (rc == 0 && !ours && result != LINE_LEG_DUPLICATE) {
+        log_warn(&app->log, "webhook: a leg is rejected: its reference is %s", result == LINE_LEG_UNKNOWN
+                 ? "unknown or used" : "of a call that is over");
+        if (app->api != NULL && rt_reject(app->api, str_of(c->openai_call_id), DECLINE, on_rejected, app, NULL) < 0)
+            log_error(&app->log, "webhook: no reject can be sent now");
+    }
+    answer_claim(c, rc);
+}
+
+/* An own leg is no call of its own and is not screened again: its caller was, or is somebody we called. */
+static int claim_leg(struct claim *c, struct str ref)
+{
+    return line_claim_leg(c->owner->app->store, ref, str_of(c->openai_call_id), str_of(c->sip_call_id),
+                          c->in.received_wall_ms, c->answer_by_ms, on_leg, c);
+}
+
+/* ---- Claims ---- */
+
+static int claim_call(struct claim *c, const struct rt_webhook *hook)
+{
+    struct webhooks *w = c->owner;
+    struct app *app = w->app;
+    struct journal_call row;
+
+    caller_decide(app->policy, str_of(c->in.from.number), &c->in.verdict);
+    attest(app, hook, &c->in.verdict);
+    c->in.busy = calls_live(app->calls) + w->pending >= app->config->call.max_concurrent;
+    describe(&row, c, app);
+    return journal_claim(app->store, &row, c->answer_by_ms, on_claimed, c);
+}
+
 static void claim(struct webhooks *w, struct httpd_exchange *x, const struct rt_webhook *hook,
                   uint64_t received_mono_ms)
 {
     struct app *app = w->app;
     struct claim *c = MEM_NEW(struct claim);
-    struct journal_call row;
+    struct str ref;
     int rc = ERR_NOMEM;
 
     if (c == NULL)
@@ -218,11 +289,8 @@ static void claim(struct webhooks *w, struct httpd_exchange *x, const struct rt_
     else
         (void)phone_from_sip(&c->in.from, rt_webhook_header(hook, "From", 0));
     c->in.from.host = STR_NONE; /* borrowed from the body, which goes with the answer */
-    caller_decide(app->policy, str_of(c->in.from.number), &c->in.verdict);
-    attest(app, hook, &c->in.verdict);
-    c->in.busy = calls_live(app->calls) + w->pending >= app->config->call.max_concurrent;
-    describe(&row, c, app);
-    rc = journal_claim(app->store, &row, c->answer_by_ms, on_claimed, c);
+    ref = rt_webhook_header(hook, REF_HEADER, 0);
+    rc = is_ref(ref) && rt_webhook_header(hook, REF_HEADER, 1).p == NULL ? claim_leg(c, ref) : claim_call(c, hook);
     if (rc < 0)
         goto fail;
     w->pending++;

@@ -89,6 +89,11 @@ static const struct verdict verdicts[] = {
     {"ended_while_down", true, "The call ended while the plugin was not running.",
      "The plugin or its gateway was down, and the caller hung up meanwhile.",
      "Look at why it restarted; what was said before is in the transcript."},
+    {"not_connected", true, "A call of ours was not answered, or could not be placed.",
+     "See detail; it is what the carrier says of the number.", "Check the number, and try again later."},
+    {"transferred", false, "The caller was handed to somebody else and talks to them now.", NULL, NULL},
+    {"voicemail", false, "An answering machine took a call of ours.", NULL, NULL},
+    {"canceled", false, "A call of ours was taken back before it was answered.", NULL, NULL},
 };
 
 static const char *phrase_of(struct str hop)

@@ -7,13 +7,15 @@ void access_of(struct access *out, enum caller_level base, bool proven, const st
 {
     bool known = base >= CALLER_KNOWN, linked = base >= CALLER_LINKED;
 
-    (void)proven; /* a PIN opens tools; what is private to the owner's links stays with the link */
+    /* A proof opens tools; what is private to the owner's links stays with the link. */
     *out = (struct access){
         .own_history = known,
         .private_memory = linked || (known && !f->memory_filtering),
         .own_chats = linked || (known && !f->cross_channel_filtering),
         .shared_session = linked,
         .words_to_memory = linked,
+        .transfer = known || proven,
+        .dial = proven,
     };
 }
 

@@ -4,17 +4,21 @@
 /*
  * What a level of identity opens: the one table of it, in code. The same table stands in README.md. Pure.
  *
- *                    own call history   MEMORY.md, USER.md, daily   own chats   tools (default)
- *   unknown          -                  -                           -           none
- *   known            yes                - (yes, filter off)         - (yes)     safe
- *   linked           yes                yes                         yes         safe
- *   proven           yes                if linked too               if linked   full
+ *             own call history   MEMORY.md, USER.md, daily   own chats   tools (default)   steering the call
+ *   unknown   -                  -                           -           none              hold, keys, end
+ *   known     yes                - (yes, filter off)         - (yes)     safe              and transfer
+ *   linked    yes                yes                         yes         safe              as known
+ *   proven    yes                if linked too               if linked   full              and invite, call others
+ *
+ * Transfers and invitations go to names of the configuration, never to numbers. Pausing a recording is for all.
  */
 #include "sessions/caller.h"
 
 struct access {
     bool own_history, private_memory, own_chats;
     bool shared_session; /* runs, transcript and wake use the routed session, else the number's own */
+    bool transfer; /* the call may be handed to a named target */
+    bool dial;     /* others may be asked into the call, or called */
     bool words_to_memory; /* what they say may be written into memory files (fenced) */
 };
 

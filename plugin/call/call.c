@@ -2,6 +2,7 @@
 /* The life cycle of a call; the states and their edges stand at the top of call.h. */
 #include "plugin/call/call.h"
 
+#include "plugin/base/mem.h"
 #include "plugin/call/call_int.h"
 
 #include <stdio.h>
@@ -14,7 +15,7 @@
 #define ATTACH_ALL_MS 40000u /* the hang-up must be out within 45 s */
 #define GOODBYE_MS 12000u
 #define GREET_SAVE_MS 300u   /* silence is worse than a second greeting after a crash */
-#define TICKET_GREET 1u
+#define LINE_ENDS_MS 300000u /* until every leg of a line is gone or given up: it has deadlines of its own */
 #define NOT_FOUND_TRIES 3u   /* a sideband that comes too early is answered 404 */
 #define FLAP_MS 5000u        /* a sideband that spoke for less is tried again after a pause */
 #define EXPIRY_MARGIN_MS 15000u
@@ -23,16 +24,21 @@
 /* ---- The one writer of the state ---- */
 
 static const unsigned edges[CALL_STATES] = {
-    [CALL_NEW] = 1u << CALL_ACCEPTING | 1u << CALL_REFUSING | 1u << CALL_ATTACHING | 1u << CALL_HANGING_UP,
-    [CALL_ACCEPTING] = 1u << CALL_ATTACHING | 1u << CALL_REFUSING | 1u << CALL_HANGING_UP | 1u << CALL_OVER,
+    [CALL_NEW] = 1u << CALL_ACCEPTING | 1u << CALL_REFUSING | 1u << CALL_ATTACHING | 1u << CALL_HANGING_UP |
+                 1u << CALL_WAITING,
+    [CALL_WAITING] = 1u << CALL_ACCEPTING | 1u << CALL_HANGING_UP | 1u << CALL_OVER,
+    [CALL_ACCEPTING] = 1u << CALL_ATTACHING | 1u << CALL_REFUSING | 1u << CALL_HANGING_UP | 1u << CALL_OVER |
+                       1u << CALL_WAITING | 1u << CALL_ACCEPTING,
     [CALL_REFUSING] = 1u << CALL_OVER,
-    [CALL_ATTACHING] = 1u << CALL_LIVE | 1u << CALL_HANGING_UP | 1u << CALL_REFUSING | 1u << CALL_OVER,
-    [CALL_LIVE] = 1u << CALL_ATTACHING | 1u << CALL_GOODBYE | 1u << CALL_HANGING_UP,
+    [CALL_ATTACHING] = 1u << CALL_LIVE | 1u << CALL_HANGING_UP | 1u << CALL_REFUSING | 1u << CALL_OVER |
+                       1u << CALL_WAITING | 1u << CALL_ACCEPTING,
+    [CALL_LIVE] = 1u << CALL_ATTACHING | 1u << CALL_GOODBYE | 1u << CALL_HANGING_UP | 1u << CALL_WAITING |
+                  1u << CALL_ACCEPTING,
     [CALL_GOODBYE] = 1u << CALL_HANGING_UP,
     [CALL_HANGING_UP] = 1u << CALL_OVER,
     [CALL_OVER] = 0};
 
-static void enter(struct call *c, enum call_state next, uint64_t deadline_ms)
+void call_enter(struct call *c, enum call_state next, uint64_t deadline_ms)
 {
     if ((edges[c->state] & 1u << next) == 0)
         return; /* call_broken() and the table test find a caller that tries */
@@ -40,7 +46,7 @@ static void enter(struct call *c, enum call_state next, uint64_t deadline_ms)
     c->deadline_ms = deadline_ms;
 }
 
-static void set_reason(struct call *c, enum call_reason reason, struct str detail)
+void call_set_reason(struct call *c, enum call_reason reason, struct str detail)
 {
     if (c->reason != CALL_REASON_NONE)
         return;
@@ -51,17 +57,18 @@ static void set_reason(struct call *c, enum call_reason reason, struct str detai
 
 /* ---- Ends ---- */
 
-static void over(struct call *c, enum call_reason reason, struct str detail, struct call_now now,
-                 struct call_effects *fx)
+void call_over(struct call *c, enum call_reason reason, struct str detail, struct call_now now,
+               struct call_effects *fx)
 {
-    set_reason(c, reason, detail);
+    call_set_reason(c, reason, detail);
     tools_cancel(c, now, fx);
     c->ended_wall_ms = now.wall_ms;
     /* The provider closes the sideband when the caller hangs up: that was the end. */
     if (c->state == CALL_ATTACHING && c->was_live && c->lost_wall_ms != 0)
         c->ended_wall_ms = c->lost_wall_ms;
-    enter(c, CALL_OVER, 0);
-    c->sideband_open = false;
+    call_enter(c, CALL_OVER, 0);
+    c->sideband_open = c->leg = false;
+    keys_wipe(c);
     (void)fx_add(fx, CALL_FX_DETACH);
     fx_hop(fx, "over", fx_text(fx, "%s%s%s", call_reason_name(c->reason), c->detail[0] ? ": " : "",
                                c->detail));
@@ -75,13 +82,19 @@ void call_hang_up(struct call *c, enum call_reason reason, struct str detail, st
 {
     if (c->state == CALL_HANGING_UP || c->state == CALL_OVER || c->state == CALL_REFUSING)
         return;
-    set_reason(c, reason, detail);
+    call_set_reason(c, reason, detail);
     tools_cancel(c, now, fx);
-    enter(c, CALL_HANGING_UP, now.mono_ms + HANGUP_MS);
     c->floor.want = 0;
+    c->try_at_ms = 0;
     fx_save(fx, CALL_SAVE_REASON, "leaving", 0);
     fx_hop(fx, "hangup_sent", str_of(call_reason_name(c->reason)));
-    (void)fx_add(fx, CALL_FX_HANGUP);
+    if (c->set.line && !c->line_over) {
+        call_enter(c, CALL_HANGING_UP, now.mono_ms + LINE_ENDS_MS);
+        call_end_line(c, now, fx);
+    } else {
+        call_enter(c, CALL_HANGING_UP, now.mono_ms + HANGUP_MS);
+        (void)fx_add(fx, CALL_FX_HANGUP);
+    }
 }
 
 void call_say_goodbye(struct call *c, enum call_reason reason, struct str detail, uint64_t spoken_id,
@@ -89,9 +102,13 @@ void call_say_goodbye(struct call *c, enum call_reason reason, struct str detail
 {
     if (c->state != CALL_LIVE)
         return;
-    set_reason(c, reason, detail);
+    if (c->held) { /* nobody would hear it */
+        call_hang_up(c, reason, detail, now, fx);
+        return;
+    }
+    call_set_reason(c, reason, detail);
     tools_cancel(c, now, fx);
-    enter(c, CALL_GOODBYE, now.mono_ms + GOODBYE_MS);
+    call_enter(c, CALL_GOODBYE, now.mono_ms + GOODBYE_MS);
     c->floor.want = 0;
     c->floor.retry_at = 0;
     c->floor.goodbye_id = spoken_id;
@@ -114,9 +131,13 @@ static void refuse(struct call *c, enum call_reason reason, int sip_status, stru
 {
     struct call_fx *f;
 
-    set_reason(c, reason, detail);
+    if (c->set.line && c->state != CALL_NEW) { /* it tries once more, or says sorry */
+        call_lose_leg(c, detail, now, fx);
+        return;
+    }
+    call_set_reason(c, reason, detail);
     c->sip_status = sip_status;
-    enter(c, CALL_REFUSING, now.mono_ms + REFUSE_MS);
+    call_enter(c, CALL_REFUSING, now.mono_ms + REFUSE_MS);
     fx_save(fx, CALL_SAVE_REASON, "refusing", 0);
     fx_hop(fx, "reject_sent", fx_text(fx, "SIP %d: %s", sip_status, c->detail));
     f = fx_add(fx, CALL_FX_REJECT);
@@ -142,7 +163,7 @@ static void start_try(struct call *c, struct call_now now, struct call_effects *
 
 static void attach(struct call *c, struct call_now now, struct call_effects *fx)
 {
-    enter(c, CALL_ATTACHING, now.mono_ms + ATTACH_ALL_MS);
+    call_enter(c, CALL_ATTACHING, now.mono_ms + ATTACH_ALL_MS);
     c->tries = 0;
     c->not_found = 0;
     start_try(c, now, fx);
@@ -150,7 +171,10 @@ static void attach(struct call *c, struct call_now now, struct call_effects *fx)
 
 static void give_up(struct call *c, struct str detail, struct call_now now, struct call_effects *fx)
 {
-    call_hang_up(c, c->was_live ? CALL_REASON_CONTROL_LOST : CALL_REASON_ATTACH_FAILED, detail, now, fx);
+    if (c->set.line)
+        call_lose_leg(c, detail, now, fx);
+    else
+        call_hang_up(c, c->was_live ? CALL_REASON_CONTROL_LOST : CALL_REASON_ATTACH_FAILED, detail, now, fx);
 }
 
 /* 404: there is no such call (any more), or not yet. */
@@ -158,16 +182,18 @@ static void on_no_such_call(struct call *c, struct str detail, struct call_now n
                             struct call_effects *fx)
 {
     c->not_found++;
-    if (c->was_live && !c->restored) {
-        over(c, CALL_REASON_CALLER_HUNG_UP, STR(""), now, fx);
+    if (c->set.line && (c->restored || c->was_live || c->not_found >= NOT_FOUND_TRIES)) {
+        call_lose_leg(c, detail, now, fx);
+    } else if (c->was_live && !c->restored) {
+        call_over(c, CALL_REASON_CALLER_HUNG_UP, STR(""), now, fx);
     } else if (c->restored && !c->uncertain_accept) {
-        over(c, CALL_REASON_ENDED_WHILE_DOWN, STR("the caller hung up while we were away"), now, fx);
+        call_over(c, CALL_REASON_ENDED_WHILE_DOWN, STR("the caller hung up while we were away"), now, fx);
     } else if (c->not_found < NOT_FOUND_TRIES) {
         c->try_at_ms = now.mono_ms + 300u * c->not_found;
     } else if (c->uncertain_accept) {
         refuse(c, CALL_REASON_ACCEPT_FAILED, SIP_UNAVAILABLE, detail, now, fx);
     } else {
-        over(c, CALL_REASON_CALLER_GONE, STR("the call ended before its control channel opened"), now,
+        call_over(c, CALL_REASON_CALLER_GONE, STR("the call ended before its control channel opened"), now,
              fx);
     }
 }
@@ -215,7 +241,7 @@ static void on_lost(struct call *c, const struct call_event *ev, struct call_now
         c->lost_wall_ms = now.wall_ms;
         c->restored = false;
         if (now.mono_ms < c->spoke_at_ms + FLAP_MS) {
-            enter(c, CALL_ATTACHING, now.mono_ms + ATTACH_ALL_MS);
+            call_enter(c, CALL_ATTACHING, now.mono_ms + ATTACH_ALL_MS);
             c->not_found = 0;
             pause_try(c, now);
         } else {
@@ -255,8 +281,9 @@ static void note_accepted(struct call *c, struct call_effects *fx)
 {
     c->accepted = true;
     fx_hop(fx, "accepted", STR(""));
-    fx_save(fx, CALL_SAVE_ACCEPTED, "accepted", 0);
-    (void)fx_notify(fx, CALL_NOTICE_ACCEPTED);
+    fx_save(fx, c->leg_again ? 0 : CALL_SAVE_ACCEPTED, "accepted", 0);
+    if (!c->leg_again)
+        (void)fx_notify(fx, CALL_NOTICE_ACCEPTED);
 }
 
 static void on_session(struct call *c, const struct call_event *ev, struct call_now now,
@@ -267,7 +294,7 @@ static void on_session(struct call *c, const struct call_event *ev, struct call_
 
     if (c->state != CALL_ATTACHING || c->try_at_ms != 0)
         return; /* duplicates; a session that speaks after we gave up */
-    enter(c, CALL_LIVE, 0);
+    call_enter(c, CALL_LIVE, 0);
     c->sideband_open = true;
     c->was_live = true;
     c->spoke_at_ms = now.mono_ms;
@@ -278,16 +305,20 @@ static void on_session(struct call *c, const struct call_event *ev, struct call_
     if (!c->accepted) /* the accept's answer was lost or said no: the session says that it got through */
         note_accepted(c, fx);
     fx_hop(fx, again ? "reattached" : "sideband_open", STR(""));
+    if (c->set.line)
+        call_line_live(c, now, fx);
     if (!c->greeted) {
         /* Durable first, so that no later instance greets again. */
         c->greeted = true;
         c->floor.greet_at = now.mono_ms + GREET_SAVE_MS;
-        fx_save(fx, CALL_SAVE_LIVE, "live", TICKET_GREET);
+        fx_save(fx, CALL_SAVE_LIVE, "live", CALL_TICKET_GREET);
     }
     tools_open(c, now, fx);
+    if (again)
+        speech_ask_missing(c, fx);
     f = fx_notify(fx, CALL_NOTICE_LIVE);
     f->u.notify.flag = again;
-    if (c->reason != CALL_REASON_NONE)
+    if (c->reason != CALL_REASON_NONE && !c->set.line)
         call_hang_up(c, c->reason, STR(""), now, fx);
 }
 
@@ -296,7 +327,7 @@ static void on_session(struct call *c, const struct call_event *ev, struct call_
 /* It may have been ended while the accept was in flight. */
 static void attach_unless_ended(struct call *c, struct call_now now, struct call_effects *fx)
 {
-    if (c->reason != CALL_REASON_NONE)
+    if (c->reason != CALL_REASON_NONE && !c->set.line) /* with a line it is hung up at once */
         call_hang_up(c, c->reason, STR(""), now, fx);
     else
         attach(c, now, fx);
@@ -322,10 +353,12 @@ static void on_accepted(struct call *c, const struct call_event *ev, struct call
     } else if (r->status >= 500 || r->maybe_sent) {
         c->uncertain_accept = true;
         attach_unless_ended(c, now, fx);
+    } else if (c->set.line) {
+        call_lose_leg(c, r->detail, now, fx);
     } else if (r->status == 404) {
-        over(c, CALL_REASON_CALLER_GONE, r->detail, now, fx);
+        call_over(c, CALL_REASON_CALLER_GONE, r->detail, now, fx);
     } else if (r->status == 401 || r->status == 403) {
-        over(c, CALL_REASON_ACCEPT_FAILED, r->detail, now, fx);
+        call_over(c, CALL_REASON_ACCEPT_FAILED, r->detail, now, fx);
     } else {
         refuse(c, CALL_REASON_ACCEPT_FAILED, SIP_UNAVAILABLE, r->detail, now, fx);
     }
@@ -338,7 +371,7 @@ static void on_rejected(struct call *c, const struct call_event *ev, struct call
         return;
     if (ev->u.rest.status < 200 || ev->u.rest.status >= 300)
         fx_hop(fx, "reject_failed", str_head(ev->u.rest.detail, 150));
-    over(c, c->reason, STR(""), now, fx);
+    call_over(c, c->reason, STR(""), now, fx);
 }
 
 static void on_hung_up(struct call *c, const struct call_event *ev, struct call_now now,
@@ -348,7 +381,7 @@ static void on_hung_up(struct call *c, const struct call_event *ev, struct call_
         return;
     if (ev->u.rest.status != 404 && (ev->u.rest.status < 200 || ev->u.rest.status >= 300))
         fx_hop(fx, "hangup_failed", str_head(ev->u.rest.detail, 150));
-    over(c, c->reason, STR(""), now, fx);
+    call_over(c, c->reason, STR(""), now, fx);
 }
 
 static void on_end(struct call *c, const struct call_event *ev, struct call_now now,
@@ -358,124 +391,12 @@ static void on_end(struct call *c, const struct call_event *ev, struct call_now 
 
     if (reason == CALL_REASON_NONE)
         reason = CALL_REASON_OPERATOR;
-    if (c->state == CALL_ACCEPTING)
-        set_reason(c, reason, ev->u.end.detail); /* hung up as soon as it speaks */
+    if (c->state == CALL_ACCEPTING && !c->set.line)
+        call_set_reason(c, reason, ev->u.end.detail); /* hung up as soon as it speaks */
     else if (c->state == CALL_LIVE && reason == CALL_REASON_SHUTDOWN)
         call_say_goodbye(c, reason, ev->u.end.detail, 0, now, fx);
     else
         call_hang_up(c, reason, ev->u.end.detail, now, fx);
-}
-
-/* ---- What was said ---- */
-
-/* new_turns: 1 when each row is a turn of its own, 0 when rows of earlier turns change. */
-static void emit_rows(struct call *c, unsigned new_turns, struct call_effects *fx)
-{
-    for (unsigned i = 0; i < fx->rows.n; i++) {
-        const struct transcript_row *row = &fx->rows.v[i];
-        struct call_fx *f = fx_add(fx, CALL_FX_SAVE_TURN);
-
-        f->u.turn = *row;
-        if (row->text.n == 0)
-            continue;
-        c->turns += new_turns;
-        f = fx_notify(fx, CALL_NOTICE_TURN);
-        f->u.notify.turn = *row;
-    }
-}
-
-static void add_usage(struct call_usage *to, const struct call_usage *u)
-{
-    to->responses += u->responses;
-    to->input_tokens += u->input_tokens;
-    to->output_tokens += u->output_tokens;
-    to->input_text += u->input_text;
-    to->input_audio += u->input_audio;
-    to->input_image += u->input_image;
-    to->input_cached += u->input_cached;
-    to->cached_text += u->cached_text;
-    to->cached_audio += u->cached_audio;
-    to->cached_image += u->cached_image;
-    to->output_text += u->output_text;
-    to->output_audio += u->output_audio;
-    to->transcription_tokens += u->transcription_tokens;
-    to->transcription_ms += u->transcription_ms;
-}
-
-static void on_conversation(struct call *c, const struct call_event *ev, struct call_now now,
-                            struct call_effects *fx)
-{
-    struct transcript *t = &c->transcript;
-
-    switch (ev->kind) {
-    case CALL_EV_SPEECH_STARTED:
-    case CALL_EV_COMMITTED:
-        transcript_on_item(t, ev->u.item.id, ev->u.item.prev, CALL_WHO_CALLER, now.wall_ms, &fx->rows);
-        break;
-    case CALL_EV_ITEM_ADDED:
-        (void)tools_on_item(c, ev->u.item.id, false, now, fx);
-        transcript_on_item(t, ev->u.item.id, ev->u.item.prev, ev->u.item.who, now.wall_ms, &fx->rows);
-        break;
-    case CALL_EV_ITEM_FOUND: (void)tools_on_item(c, ev->u.item.id, true, now, fx); break;
-    case CALL_EV_CALLER_TEXT:
-        add_usage(&c->usage, &ev->u.item.usage);
-        transcript_on_text(t, ev->u.item.id, ev->u.item.text, now.wall_ms, &fx->rows);
-        break;
-    case CALL_EV_CALLER_TEXT_FAILED:
-        transcript_on_text_failed(t, ev->u.item.id, now.wall_ms, &fx->rows);
-        break;
-    case CALL_EV_TRUNCATED:
-        transcript_on_truncated(t, ev->u.item.id, ev->u.item.heard_ms, now.wall_ms, &fx->rows);
-        break;
-    case CALL_EV_RESPONSE_DONE:
-        transcript_on_response(t, ev, now.wall_ms, &fx->rows);
-        add_usage(&c->usage, &ev->u.response.usage);
-        fx_save(fx, CALL_SAVE_USAGE, NULL, 0);
-        break;
-    default: break;
-    }
-    emit_rows(c, ev->kind == CALL_EV_CALLER_TEXT || ev->kind == CALL_EV_RESPONSE_DONE, fx);
-}
-
-static void on_error(struct call *c, const struct call_event *ev, struct call_now now,
-                     struct call_effects *fx)
-{
-    struct str code = ev->u.error.code;
-
-    if (tools_on_error(c, ev->u.error.event_id, ev->u.error.message, now, fx) ||
-        str_eqc(code, "response_cancel_not_active"))
-        return;
-    if (str_eqc(code, "session_expired")) {
-        call_hang_up(c, CALL_REASON_SESSION_EXPIRED, ev->u.error.message, now, fx);
-        return;
-    }
-    if (!str_eqc(code, "conversation_already_has_active_response"))
-        fx_hop(fx, "error_event",
-               fx_text(fx, "%.*s: %.*s", STR_ARG(str_head(code, 50)),
-                       STR_ARG(str_head(ev->u.error.message, 120))));
-    floor_event(c, ev, now, fx);
-}
-
-/* Events of the speech API; all but the session's first word need an open sideband. */
-static void on_speech(struct call *c, const struct call_event *ev, struct call_now now,
-                      struct call_effects *fx)
-{
-    if (!c->sideband_open)
-        return;
-    if (ev->kind == CALL_EV_ERROR) {
-        on_error(c, ev, now, fx);
-        return;
-    }
-    if (ev->kind == CALL_EV_DTMF) {
-        fx_hop(fx, "dtmf", STR("the caller pressed a key"));
-        return;
-    }
-    if (ev->kind == CALL_EV_RESPONSE_DONE && floor_seen_done(c, ev->u.response.id))
-        return;
-    on_conversation(c, ev, now, fx);
-    if (ev->kind == CALL_EV_RESPONSE_DONE && c->state == CALL_LIVE)
-        tools_on_response(c, ev, now, fx);
-    floor_event(c, ev, now, fx);
 }
 
 /* ---- Time ---- */
@@ -495,10 +416,11 @@ static void on_deadline(struct call *c, struct call_now now, struct call_effects
         give_up(c, STR("the control channel did not open in time"), now, fx);
         break;
     case CALL_GOODBYE: call_hang_up(c, c->reason, STR(""), now, fx); break;
+    case CALL_WAITING: call_waited_long(c, now, fx); break;
     case CALL_REFUSING:
     case CALL_HANGING_UP:
         fx_hop(fx, "no_answer", STR("the provider did not answer"));
-        over(c, c->reason, STR(""), now, fx);
+        call_over(c, c->reason, STR(""), now, fx);
         break;
     default: break;
     }
@@ -510,6 +432,8 @@ static void on_timer(struct call *c, struct call_now now, struct call_effects *f
         on_deadline(c, now, fx);
         return;
     }
+    if (c->state == CALL_HANGING_UP && due(c->try_at_ms, now))
+        call_end_line(c, now, fx);
     if (c->state != CALL_ATTACHING)
         return;
     if (due(c->try_at_ms, now)) {
@@ -527,6 +451,9 @@ uint64_t call_deadline_ms(const struct call *c)
 
     if (c->state == CALL_ATTACHING)
         at = sooner(at, c->try_at_ms != 0 ? c->try_at_ms : c->try_until_ms);
+    else if (c->state == CALL_HANGING_UP)
+        at = sooner(at, c->try_at_ms);
+    at = sooner(at, c->state != CALL_OVER ? keys_deadline(c) : 0);
     at = sooner(at, floor_deadline(c));
     return sooner(at, c->state == CALL_LIVE ? tools_deadline(c) : 0);
 }
@@ -542,32 +469,53 @@ void call_init(struct call *c, const struct call_settings *set)
 void call_free(struct call *c)
 {
     tools_free(c);
+    keys_wipe(c);
+    mem_free(c->voicemail_words);
+    c->voicemail_words = NULL;
     transcript_free(&c->transcript);
 }
 
-static void begin_step(struct call *c, struct call_effects *fx)
+void call_begin_step(struct call *c, struct call_effects *fx)
 {
     tools_reap(c);
+    keys_spent(c);
     fx->n = fx->n_scratch = 0;
     fx->rows.n = 0;
     fx->overflow = false;
 }
 
+void call_accept(struct call *c, struct str how, struct call_now now, struct call_effects *fx)
+{
+    call_enter(c, CALL_ACCEPTING, now.mono_ms + ACCEPT_MS);
+    (void)fx_add(fx, CALL_FX_ACCEPT);
+    fx_hop(fx, "accept_sent", how);
+}
+
 void call_begin(struct call *c, struct call_now now, struct call_effects *fx)
 {
-    begin_step(c, fx);
+    call_begin_step(c, fx);
     c->begun_ms = now.mono_ms;
-    enter(c, CALL_ACCEPTING, now.mono_ms + ACCEPT_MS);
-    (void)fx_add(fx, CALL_FX_ACCEPT);
-    fx_hop(fx, "accept_sent", STR(""));
+    call_accept(c, STR(""), now, fx);
 }
 
 void call_begin_refusal(struct call *c, enum call_reason reason, int sip_status, struct str detail,
                         struct call_now now, struct call_effects *fx)
 {
-    begin_step(c, fx);
+    call_begin_step(c, fx);
     c->begun_ms = now.mono_ms;
     refuse(c, reason, sip_status, detail, now, fx);
+}
+
+static void restore_clock(struct call *c, const struct call_restored *r, struct call_now now)
+{
+    uint64_t max = c->set.max_duration_ms;
+
+    if (r->live_age_ms == 0)
+        return;
+    c->live_since_ms = now.mono_ms > r->live_age_ms ? now.mono_ms - r->live_age_ms : 1;
+    /* The clock may have begun anew since: what is left counts from now. */
+    if (max > 0)
+        c->max_at_ms = now.mono_ms + (max > r->live_age_ms ? max - r->live_age_ms : 0);
 }
 
 void call_restore(struct call *c, const struct call_restored *r, struct call_now now,
@@ -575,11 +523,14 @@ void call_restore(struct call *c, const struct call_restored *r, struct call_now
 {
     enum call_reason reason = call_reason_of(r->reason);
 
-    begin_step(c, fx);
+    call_begin_step(c, fx);
     c->restored = true;
     c->begun_ms = now.mono_ms > r->age_ms ? now.mono_ms - r->age_ms : 1;
     c->turns = r->turns;
     fx_hop(fx, "restored", r->state);
+    restore_clock(c, r, now);
+    if (c->set.line)
+        call_restore_line(c, r);
     if (str_eqc(r->state, "refusing")) {
         if (reason == CALL_REASON_NONE)
             reason = CALL_REASON_REFUSED_POLICY;
@@ -592,23 +543,22 @@ void call_restore(struct call *c, const struct call_restored *r, struct call_now
         call_hang_up(c, reason, r->detail, now, fx);
         return;
     }
+    if (c->set.line && str_eqc(r->state, "waiting")) {
+        tools_restore(c, r, now);
+        call_wait(c, now);
+        return;
+    }
     if (str_eqc(r->state, "claimed")) {
+        tools_restore(c, r, now); /* none, but for a leg that came back */
+        if (c->greeted)
+            tools_new_leg(c, now, fx);
         c->second_accept = true;
-        enter(c, CALL_ACCEPTING, now.mono_ms + ACCEPT_MS);
-        (void)fx_add(fx, CALL_FX_ACCEPT);
-        fx_hop(fx, "accept_sent", STR("again, after a restart"));
+        call_accept(c, STR("again, after a restart"), now, fx);
         return;
     }
     c->accepted = true;
-    c->greeted = c->was_live = str_eqc(r->state, "live");
-    if (r->live_age_ms > 0) {
-        uint64_t max = c->set.max_duration_ms;
-
-        c->live_since_ms = now.mono_ms > r->live_age_ms ? now.mono_ms - r->live_age_ms : 1;
-        /* The clock may have begun anew since: what is left counts from now. */
-        if (max > 0)
-            c->max_at_ms = now.mono_ms + (max > r->live_age_ms ? max - r->live_age_ms : 0);
-    }
+    if (!c->set.line)
+        c->greeted = c->was_live = str_eqc(r->state, "live");
     tools_restore(c, r, now);
     if (c->greeted && !r->spoke)
         c->floor.response_asked = true; /* perhaps; floor_open() turns that into a look at the quiet */
@@ -617,14 +567,16 @@ void call_restore(struct call *c, const struct call_restored *r, struct call_now
 
 static void on_saved(struct call *c, uint32_t ticket, struct call_now now)
 {
-    if (ticket != TICKET_GREET || c->floor.greet_at == 0)
+    if (ticket == CALL_TICKET_VOICEMAIL)
+        call_voicemail_saved(c);
+    if (ticket != CALL_TICKET_GREET || c->floor.greet_at == 0)
         return;
     c->greet_saved = true;
     if (!c->set.context_late)
         c->floor.greet_at = now.mono_ms;
 }
 
-static void tell(struct call *c, struct str id, struct str part, struct str text, struct call_effects *fx)
+void call_tell(struct call *c, struct str id, struct str part, struct str text, struct call_effects *fx)
 {
     struct call_fx *f;
 
@@ -640,7 +592,7 @@ static void on_context(struct call *c, const struct call_event *ev, struct call_
                        struct call_effects *fx)
 {
     c->set.context_late = false;
-    tell(c, STR("context"), ev->u.text, ev->u.text, fx); /* a later one, when a level rose, is another item */
+    call_tell(c, STR("context"), ev->u.text, ev->u.text, fx); /* a later one, when a level rose, is another item */
     if (c->greet_saved && c->floor.greet_at != 0)
         c->floor.greet_at = now.mono_ms;
 }
@@ -649,7 +601,7 @@ static void on_tell(struct call *c, const struct call_event *ev, struct call_eff
 {
     if (c->state != CALL_LIVE || !c->sideband_open)
         return;
-    tell(c, ev->u.tell.id, STR(""), ev->u.tell.text, fx);
+    call_tell(c, ev->u.tell.id, STR(""), ev->u.tell.text, fx);
     if (ev->u.tell.speak)
         floor_want(c, WANT_NEWS);
 }
@@ -657,7 +609,7 @@ static void on_tell(struct call *c, const struct call_event *ev, struct call_eff
 void call_step(struct call *c, const struct call_event *ev, struct call_now now,
                struct call_effects *fx)
 {
-    begin_step(c, fx);
+    call_begin_step(c, fx);
     if (c->state == CALL_OVER || c->state == CALL_NEW)
         return;
     switch (ev->kind) {
@@ -672,6 +624,13 @@ void call_step(struct call *c, const struct call_event *ev, struct call_now now,
     case CALL_EV_TIMER: on_timer(c, now, fx); break;
     case CALL_EV_SAVED: on_saved(c, ev->u.ticket, now); break;
     case CALL_EV_END: on_end(c, ev, now, fx); break;
+    case CALL_EV_LEG:
+    case CALL_EV_PARK:
+    case CALL_EV_HOLD:
+    case CALL_EV_RESUME:
+    case CALL_EV_NOTICE:
+    case CALL_EV_VOICEMAIL:
+    case CALL_EV_LINE_OVER: call_on_line(c, ev, now, fx); break;
     case CALL_EV_LEAVE: (void)fx_add(fx, CALL_FX_DETACH); return;
     case CALL_EV_TOOL_ACTING: tools_on_acting(c, ev->u.tool.call_id, now, fx); break;
     case CALL_EV_TOOL_DONE: tools_on_result(c, &ev->u.tool, now, fx); break;
@@ -690,8 +649,9 @@ void call_step(struct call *c, const struct call_event *ev, struct call_now now,
     case CALL_EV_AUDIO_CLEARED:
     case CALL_EV_TRUNCATED:
     case CALL_EV_DTMF:
-    case CALL_EV_ERROR: on_speech(c, ev, now, fx); break;
+    case CALL_EV_ERROR: speech_event(c, ev, now, fx); break;
     }
+    keys_run(c, now, fx);
     if (c->state == CALL_LIVE)
         tools_run(c, now, fx);
     floor_run(c, now, fx);

@@ -25,22 +25,41 @@
  *        ▼   ▼
  *        OVER ◄── the caller is gone ── ACCEPTING, ATTACHING
  *
- * Edges, and the function that makes each: begin → ACCEPTING, REFUSING (call_begin); restore →
- * ACCEPTING, REFUSING, ATTACHING, HANGING_UP (call_restore); ACCEPTING → ATTACHING, REFUSING, OVER,
+ * A call with a line at a carrier (set.line; line.h) is there without a leg of the model, too:
+ *
+ *        begun by the line, or restored ──► WAITING ── its leg came in ──► ACCEPTING
+ *                                             ▲
+ *        parked, or the leg is lost for good  │
+ *        ACCEPTING, ATTACHING, LIVE ──────────┘
+ *
+ * There no REFUSING and no end for want of a leg: the line brings a leg back or ends. A leg that comes in is a
+ * conversation of its own at the provider: what was owed in the old one is told as news (tools_new_leg()).
+ *
+ * Edges, and the function that makes each: begin → ACCEPTING, REFUSING (call_begin), WAITING
+ * (call_begin_waiting); restore → ACCEPTING, REFUSING, ATTACHING, HANGING_UP, WAITING (call_restore);
+ * WAITING, ACCEPTING, ATTACHING, LIVE → ACCEPTING (on_leg); ACCEPTING, ATTACHING, LIVE → WAITING (on_park,
+ * call_lose_leg); WAITING → HANGING_UP (hang_up, deadline), OVER (on_line_over); ACCEPTING → ATTACHING, REFUSING, OVER,
  * HANGING_UP when it was ended meanwhile (on_accepted, deadline); ATTACHING → LIVE (on_session),
  * HANGING_UP (give_up), REFUSING, OVER (on_lost); LIVE → ATTACHING (on_lost), GOODBYE (say_goodbye),
  * HANGING_UP (hang_up); GOODBYE → HANGING_UP (drained, on_lost, deadline); REFUSING, HANGING_UP → OVER
  * (answered, deadline). CALL_EV_LEAVE detaches in every state without an edge: the call goes to the next instance.
  *
  * True in each state, and its deadline:
+ *   WAITING     no leg of the model: the line is dialling, or the leg is parked or lost; the row says
+ *               "waiting". The line's own deadlines, and behind them the maximum duration from the first words on;
+ *               before those the maximum duration + 25 h, since a line may wait for quiet hours to end.
  *   ACCEPTING   one accept in flight; no sideband. 20 s, then as if the answer were lost.
  *   ATTACHING   accepted as far as we know; at most one sideband, or a pause before the next try.
  *               20 s for each try to speak, 40 s in all, then hang up.
  *   LIVE        the sideband spoke; turns are written. The maximum duration of the call.
  *   GOODBYE     the sideband is open, the row says "leaving"; the last words are being heard. 12 s.
- *   HANGING_UP  a hang-up is in flight, the row says "leaving". 15 s.
+ *   HANGING_UP  a hang-up is in flight, the row says "leaving". 15 s; with a line it is the line that ends both
+ *               legs, asked for again every 2 s, 5 min at most.
  *   REFUSING    a reject is in flight, the row says "refusing" or the reason is known. 15 s.
  *   OVER        the row is final and nothing is pending.
+ *
+ * What was said and what keys were pressed: call_speech.c. The telephone's side: call_line.c. While `held` nothing is
+ * asked to be said and results wait; the maximum duration runs on.
  *
  * Speaking (floor.c): never two responses at once. Tools (tool.c, owed.c): exactly one output for
  * each function call, then one response for all calls of a response.
@@ -52,6 +71,7 @@
 
 enum call_state {
     CALL_NEW = 0,
+    CALL_WAITING,
     CALL_ACCEPTING,
     CALL_REFUSING,
     CALL_ATTACHING,
@@ -80,6 +100,10 @@ enum call_reason {
     CALL_REASON_CONTROL_LOST,     /* the sideband was lost and could not be had again */
     CALL_REASON_MODEL_FAILED,     /* responses kept failing; detail says how */
     CALL_REASON_ENDED_WHILE_DOWN, /* over when we came back */
+    CALL_REASON_NOT_CONNECTED,    /* a call of ours that nobody took; detail says why */
+    CALL_REASON_TRANSFERRED,      /* the caller talks to somebody else now */
+    CALL_REASON_VOICEMAIL,        /* an answering machine took it */
+    CALL_REASON_CANCELED,         /* taken back before it was answered */
     CALL_REASONS
 };
 
@@ -99,6 +123,12 @@ struct call_settings { /* copied into the call */
     const char *const *native_tools; /* names that the shell answers itself; borrowed likewise */
     unsigned n_native_tools;
     bool context_late; /* CALL_EV_CONTEXT will come: the greeting waits for it, at most 300 ms */
+    /* With a line; texts are borrowed for the call's life. */
+    bool line;
+    bool ask_consent;  /* record_consent is among the tools */
+    struct str first;  /* instructions of the first response, or empty: the session's */
+    struct str notice; /* instructions of a response that says the words about recording; empty: none are known */
+    bool notice_first; /* they are due at the beginning; `first`, if given, holds them */
 };
 
 #define CALL_TOOLS_PENDING 16  /* function calls without an output at one time; more are refused */
@@ -114,7 +144,7 @@ enum tool_state { /* names in the journal: tool_state_name() */
     TOOL_LATE     /* an honest "not finished" went out; the run goes on and its result will be news */
 };
 
-enum tool_kind { TOOL_ASK, TOOL_NATIVE, TOOL_END, TOOL_PIN, TOOL_UNKNOWN };
+enum tool_kind { TOOL_ASK, TOOL_NATIVE, TOOL_END, TOOL_PIN, TOOL_CONSENT, TOOL_UNKNOWN };
 
 struct tool { /* one function call of the model */
     enum tool_state state;
@@ -128,6 +158,7 @@ struct tool { /* one function call of the model */
     bool news_sent; /* LATE: its result was handed to the sideband, not yet seen there */
     bool news_here; /* LATE: seen there */
     bool news_again; /* LATE: perhaps not for the first time: announced when it is seen */
+    bool keypad;     /* TOOL_PIN: waits for the digits that the caller presses */
     uint32_t batch; /* function calls of one response share it */
     uint64_t asked_at, since;
     char id[CALL_TOOL_ID_BYTES];
@@ -156,10 +187,29 @@ struct floor { /* who speaks, and what we still want said; private to floor.c */
     uint64_t heard_check_at; /* first words should be heard by then; 0 off */
     uint64_t greet_at;     /* greet at the latest then, durable or not; 0 off */
     uint64_t goodbye_id;   /* hash of the response that says goodbye; 0 not known yet */
+    uint64_t notice_id;    /* hash of the response that says the words about recording; 0 none */
+    uint64_t voicemail_id; /* hash of the response that speaks to the machine; 0 none */
     uint64_t stopped_id;   /* hash of the response whose audio ended last */
     uint64_t done_ids[8];  /* hashes of the last responses that are done: events may come twice */
     unsigned next_done;
     bool heard_any;
+};
+
+enum call_voicemail { /* words for an answering machine */
+    CALL_VOICEMAIL_NONE = 0,
+    CALL_VOICEMAIL_SAVING, /* not durable yet that they are to be said */
+    CALL_VOICEMAIL_WANTED,
+    CALL_VOICEMAIL_ASKED, /* may be being said: never asked for again, unless the provider says that it was not */
+    CALL_VOICEMAIL_SAID   /* or lost */
+};
+
+#define CALL_KEYS_MAX 32   /* digits gathered before they are told */
+#define CALL_ANNOUNCED 8u  /* items whose words are not known yet */
+#define CALL_ITEM_BYTES 80 /* longest item id that is asked for */
+
+struct announced { /* an item of the conversation that should get words */
+    enum call_who who; /* OTHER: the place is free */
+    char id[CALL_ITEM_BYTES];
 };
 
 struct call {
@@ -179,6 +229,22 @@ struct call {
     bool restored, greeted, was_live, second_accept, uncertain_accept, sideband_open;
     bool accepted;         /* the provider said so, or the session spoke */
     bool warned, expires_first; /* the provider's limit comes before ours */
+    bool leg;              /* with a line: a leg of the model is there, as far as we know */
+    bool leg_again;        /* it is not the first: the conversation has to be told that it goes on */
+    bool held;             /* the caller hears music: nothing is said, results wait */
+    bool line_over;        /* nobody is at the other end any more */
+    bool notice_due, notice_heard, consented;
+    unsigned notices;      /* how often the words about recording were asked for */
+    unsigned resumes;
+    enum call_voicemail voicemail;
+    uint64_t voicemail_until; /* said or not, the line goes on then */
+    char *voicemail_words; /* owned */
+    uint64_t keys_at;      /* when the last key was pressed; 0: none is kept */
+    unsigned n_keys;
+    char keys[CALL_KEYS_MAX + 1], spent_keys[CALL_KEYS_MAX + 1]; /* the second is named by effects; both are wiped */
+    struct announced announced[CALL_ANNOUNCED];
+    unsigned next_announced;
+    bool turned;           /* the assistant was heard since the last turn of the human */
     int sip_status;
     unsigned turns, pin_tries;
     uint32_t batch_seq;
@@ -196,7 +262,8 @@ struct call {
 enum call_fx_kind {
     CALL_FX_ACCEPT,   /* POST accept */
     CALL_FX_REJECT,   /* POST reject, u.sip_status */
-    CALL_FX_HANGUP,   /* POST hangup */
+    CALL_FX_HANGUP,   /* u.hangup_line: end the line, which ends both legs (perhaps not for the first time); else
+                       * POST hangup */
     CALL_FX_ATTACH,   /* open the sideband */
     CALL_FX_DETACH,   /* close it if open */
     CALL_FX_SEND,     /* u.send to the sideband */
@@ -207,6 +274,7 @@ enum call_fx_kind {
     CALL_FX_SAVE_TOOL,/* u.tool_row */
     CALL_FX_HOP,      /* u.hop: a line of the flight record */
     CALL_FX_NOTIFY,   /* u.notify: an event for the host */
+    CALL_FX_LINE,     /* u.line: an event for the line; only with set.line */
     CALL_FX_OVER      /* the call may be freed when its saves are queued; always last */
 };
 
@@ -214,7 +282,17 @@ enum call_send_kind {
     CALL_SEND_RESPONSE, /* response.create: instructions, allow_tools */
     CALL_SEND_OUTPUT,   /* function_call_output: item_id, call_id, text */
     CALL_SEND_NEWS,     /* a system message: item_id, text */
-    CALL_SEND_RETRIEVE  /* item_id */
+    CALL_SEND_RETRIEVE, /* item_id, or `text`: the id of an item of the provider's */
+    CALL_SEND_CANCEL,   /* the response under way */
+    CALL_SEND_CLEAR     /* what the caller would still hear */
+};
+
+enum call_line { /* what a line is told; as LINE_EV_* in line.h, which stands above this */
+    CALL_LINE_MODEL_LIVE,
+    CALL_LINE_MODEL_GONE,   /* text: why */
+    CALL_LINE_NOTICE_HEARD, /* the words about recording, to their end; or consent was given */
+    CALL_LINE_CALLEE_TURN,
+    CALL_LINE_VOICEMAIL_SAID
 };
 
 #define CALL_SAVE_STATE (1u << 0)
@@ -237,6 +315,11 @@ struct call_fx {
     enum call_fx_kind kind;
     union {
         int sip_status;
+        bool hangup_line;
+        struct {
+            enum call_line what;
+            struct str text;
+        } line;
         struct {
             enum call_send_kind kind;
             struct id event_id, item_id;
@@ -246,6 +329,7 @@ struct call_fx {
         struct {
             const struct tool *tool;
             bool resumed; /* asked again after a restart */
+            struct str keys; /* TOOL_PIN: the digits that were pressed; empty with tool->keypad: they are awaited */
         } tool;
         struct {
             unsigned columns;
@@ -298,6 +382,8 @@ void call_free(struct call *c);
 void call_begin(struct call *c, struct call_now now, struct call_effects *fx);
 void call_begin_refusal(struct call *c, enum call_reason reason, int sip_status, struct str detail,
                         struct call_now now, struct call_effects *fx);
+/* Starts a call with a line (set.line), whose row says "waiting": CALL_EV_LEG comes, or CALL_EV_LINE_OVER. */
+void call_begin_waiting(struct call *c, struct call_now now, struct call_effects *fx);
 
 struct call_restore_tool {
     struct str id, name, arguments, state, output;
@@ -306,7 +392,7 @@ struct call_restored { /* what the journal has of it */
     struct str state, reason, detail;
     int sip_status;
     uint64_t age_ms;      /* since it was received */
-    uint64_t live_age_ms; /* since it was accepted; 0 never */
+    uint64_t live_age_ms; /* since the first words were asked for; 0 never */
     unsigned turns;
     bool spoke; /* the assistant's first turn is stored */
     const struct call_restore_tool *tools;
@@ -324,6 +410,8 @@ uint64_t call_deadline_ms(const struct call *c);
 const char *call_broken(const struct call *c);
 
 const char *call_state_name(enum call_state s);
+/* Whether a leg of the model that comes in now would be taken. */
+bool call_takes_leg(const struct call *c);
 const char *call_reason_name(enum call_reason r);
 /* NONE for an unknown name. */
 enum call_reason call_reason_of(struct str name);

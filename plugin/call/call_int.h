@@ -3,7 +3,8 @@
 #define PLUGIN_CALL_CALL_INT_H
 /*
  * What the files of plugin/call share and nobody else includes: making effects, and the seams between
- * life cycle (call.c), speaking (floor.c), function calls (tool.c) and results that may be lost (owed.c).
+ * life cycle (call.c), the telephone's side (call_line.c), what was said (call_speech.c), speaking (floor.c),
+ * function calls (tool.c) and results that may be lost (owed.c).
  */
 #include "plugin/call/call.h"
 
@@ -21,6 +22,16 @@ void fx_notify_tool(struct call_effects *fx, const struct tool *t, const char *p
 struct call_fx *fx_send(struct call_effects *fx, enum call_send_kind kind);
 
 /* ---- call.c ---- */
+#define CALL_TICKET_GREET 1u
+#define CALL_TICKET_VOICEMAIL 2u
+void call_enter(struct call *c, enum call_state next, uint64_t deadline_ms); /* the one writer of the state */
+void call_set_reason(struct call *c, enum call_reason reason, struct str detail); /* the first one counts */
+void call_over(struct call *c, enum call_reason reason, struct str detail, struct call_now now,
+               struct call_effects *fx);
+void call_begin_step(struct call *c, struct call_effects *fx);
+void call_accept(struct call *c, struct str how, struct call_now now, struct call_effects *fx);
+/* A system item, under an id that the same id and part give again. */
+void call_tell(struct call *c, struct str id, struct str part, struct str text, struct call_effects *fx);
 /* Leaves LIVE with words: spoken_id is the hash of a response that says them already, 0 to ask for one. */
 void call_say_goodbye(struct call *c, enum call_reason reason, struct str detail, uint64_t spoken_id,
                       struct call_now now, struct call_effects *fx);
@@ -28,6 +39,37 @@ void call_hang_up(struct call *c, enum call_reason reason, struct str detail, st
                   struct call_effects *fx);
 /* The goodbye was heard, as far as can be told. */
 void call_drained(struct call *c, struct call_now now, struct call_effects *fx);
+
+/* ---- call_line.c: only for calls with a line ---- */
+void call_on_line(struct call *c, const struct call_event *ev, struct call_now now, struct call_effects *fx);
+void call_wait(struct call *c, struct call_now now); /* enters WAITING */
+void call_waited_long(struct call *c, struct call_now now, struct call_effects *fx);
+/* The model's leg is lost for good: the line brings one back, or ends. */
+void call_lose_leg(struct call *c, struct str detail, struct call_now now, struct call_effects *fx);
+/* Has the line end both legs; asked for again until it is over. */
+void call_end_line(struct call *c, struct call_now now, struct call_effects *fx);
+void call_line_live(struct call *c, struct call_now now, struct call_effects *fx); /* the session speaks */
+void call_restore_line(struct call *c, const struct call_restored *r);
+void fx_line(struct call_effects *fx, enum call_line what, struct str text);
+void call_voicemail_saved(struct call *c);
+/* Instructions of the response to the machine; empty: the conversation was told what to say. */
+struct str call_voicemail_words(struct call *c, struct call_effects *fx);
+/* The words for the machine were heard, or it is not to be known whether they were. */
+void call_voicemail_said(struct call *c, struct call_effects *fx);
+/* The words about recording were heard to their end; or cut off, and are said once more. */
+void call_notice_ended(struct call *c, bool heard, struct call_effects *fx);
+bool call_notice_owed(const struct call *c);
+
+/* ---- call_speech.c ---- */
+/* Events of the speech API; all but the session's first word need an open sideband. */
+void speech_event(struct call *c, const struct call_event *ev, struct call_now now, struct call_effects *fx);
+/* Words that were said while there was no sideband are asked for by their items. */
+void speech_ask_missing(struct call *c, struct call_effects *fx);
+void speech_forget(struct call *c); /* the conversation is another one */
+void keys_run(struct call *c, struct call_now now, struct call_effects *fx);
+uint64_t keys_deadline(const struct call *c);
+void keys_spent(struct call *c); /* wipes what the effects of the last step named */
+void keys_wipe(struct call *c);
 
 /* ---- floor.c ---- */
 enum floor_want {
@@ -37,7 +79,9 @@ enum floor_want {
     WANT_RESUME = 1 << 3,  /* something should be said, we do not know what is missing */
     WANT_WARNING = 1 << 4, /* the time is nearly up */
     WANT_FILLER = 1 << 5,
-    WANT_GOODBYE = 1 << 6
+    WANT_GOODBYE = 1 << 6,
+    WANT_NOTICE = 1 << 7,   /* the words about recording */
+    WANT_VOICEMAIL = 1 << 8 /* the words for an answering machine */
 };
 void floor_want(struct call *c, unsigned want);
 /* The sideband speaks (again): nothing is known of responses under way. */
@@ -46,6 +90,10 @@ void floor_event(struct call *c, const struct call_event *ev, struct call_now no
                  struct call_effects *fx);
 /* Does what is due and asks for a response if one is wanted and possible. At the end of each step. */
 void floor_run(struct call *c, struct call_now now, struct call_effects *fx);
+/* There is no conversation any more. */
+void floor_close(struct call *c);
+/* Stops what is being said, and what was wanted beside it. */
+void floor_cut(struct call *c, struct call_effects *fx);
 uint64_t floor_deadline(const struct call *c);
 /* True the second time a response's end is told. Remembers it. */
 bool floor_seen_done(struct call *c, struct str response_id);
@@ -63,6 +111,8 @@ void tools_on_response(struct call *c, const struct call_event *ev, struct call_
 void tools_on_result(struct call *c, const struct call_tool_result *r, struct call_now now,
                      struct call_effects *fx);
 void tools_on_acting(struct call *c, struct str call_id, struct call_now now, struct call_effects *fx);
+/* The function call that waits for pressed keys; NULL: none. */
+struct tool *tools_keypad(struct call *c);
 /* An item of ours was seen; false if it is none of ours. found: by our own asking. */
 bool tools_on_item(struct call *c, struct str item_id, bool found, struct call_now now,
                    struct call_effects *fx);
@@ -71,6 +121,10 @@ bool tools_on_error(struct call *c, struct str event_id, struct str message, str
                     struct call_effects *fx);
 /* The sideband speaks: outputs that may be lost are asked for, ready ones sent. */
 void tools_open(struct call *c, struct call_now now, struct call_effects *fx);
+/* A conversation without our function calls: what is owed for them is told as news. */
+void tools_new_leg(struct call *c, struct call_now now, struct call_effects *fx);
+/* The caller is back: what waited is sent. */
+void tools_resume(struct call *c, struct call_now now, struct call_effects *fx);
 void tools_run(struct call *c, struct call_now now, struct call_effects *fx); /* what is due */
 void tools_cancel(struct call *c, struct call_now now, struct call_effects *fx);
 void tools_restore(struct call *c, const struct call_restored *r, struct call_now now);
@@ -104,6 +158,12 @@ void tool_not_there(struct call *c, struct tool *t, struct call_now now, struct 
 void tool_news(struct call *c, struct tool *t, struct str text, struct call_now now,
                struct call_effects *fx);
 void tool_news_run(struct call *c, struct tool *t, struct call_now now, struct call_effects *fx);
+
+/* Items may be added to the conversation. */
+static inline bool can_send(const struct call *c)
+{
+    return c->sideband_open && !c->held;
+}
 
 static inline uint64_t sooner(uint64_t a, uint64_t b) /* of two deadlines, 0 = never */
 {

@@ -21,6 +21,14 @@ enum call_ev {
     CALL_EV_LEAVE,         /* this instance stops; the call lives on at the provider */
     CALL_EV_CONTEXT,       /* what the model should know from the start came late: u.text */
     CALL_EV_TELL,          /* the model should know something now: u.tell */
+    /* from the telephone's side; only for calls with a line */
+    CALL_EV_LEG,           /* a leg of the model came in: the first, or in place of one that is lost */
+    CALL_EV_PARK,          /* its leg is ended on purpose: the conversation waits */
+    CALL_EV_HOLD,          /* the caller hears music */
+    CALL_EV_RESUME,
+    CALL_EV_NOTICE,        /* words about recording are due (again) */
+    CALL_EV_VOICEMAIL,     /* a machine answered: say u.text once (empty: words of its own) */
+    CALL_EV_LINE_OVER,     /* everybody is gone, or is no concern of ours any more: u.end */
     /* tools */
     CALL_EV_TOOL_ACTING, /* u.tool: the run is about to change something */
     CALL_EV_TOOL_DONE,   /* u.tool: its result, good or bad */
@@ -39,7 +47,7 @@ enum call_ev {
     CALL_EV_AUDIO_STOPPED,     /* heard to its end: u.response.id */
     CALL_EV_AUDIO_CLEARED,     /* cut off: u.response.id */
     CALL_EV_TRUNCATED,         /* an assistant item was cut: u.item.id, .heard_ms */
-    CALL_EV_DTMF,              /* u.text: one of 0-9 * # A-D */
+    CALL_EV_DTMF,              /* u.text: one of 0-9 * # A-D; needs an open sideband */
     CALL_EV_ERROR,             /* u.error */
     CALL_EV_COUNT
 };
@@ -119,7 +127,7 @@ struct call_event {
             struct str code, message, event_id; /* event_id: of our event that it answers */
         } error;
         struct {
-            const char *reason; /* static name of enum call_reason, see call.h */
+            const char *reason; /* static name of enum call_reason, see call.h; NULL: that of the call */
             struct str detail;
         } end;
         struct call_tool_result tool;

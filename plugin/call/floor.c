@@ -78,6 +78,31 @@ void floor_open(struct call *c, struct call_now now)
     f->quiet_since = now.mono_ms;
 }
 
+void floor_close(struct call *c)
+{
+    struct floor *f = &c->floor;
+
+    f->want = f->asked_for = 0;
+    f->response_active = f->response_asked = f->caller_speaking = f->audio_playing = false;
+    f->auto_until = f->greet_at = f->retry_at = f->guard_at = f->heard_check_at = 0;
+    f->notice_id = f->voicemail_id = 0;
+    f->failures = 0;
+}
+
+void floor_cut(struct call *c, struct call_effects *fx)
+{
+    struct floor *f = &c->floor;
+
+    f->want = 0;
+    f->greet_at = f->retry_at = f->guard_at = f->heard_check_at = 0;
+    if (!c->sideband_open)
+        return;
+    if (f->response_active || f->response_asked)
+        (void)fx_send(fx, CALL_SEND_CANCEL);
+    if (f->audio_playing)
+        (void)fx_send(fx, CALL_SEND_CLEAR);
+}
+
 static void fell_quiet(struct call *c, struct call_now now)
 {
     c->floor.quiet_since = now.mono_ms;
@@ -101,10 +126,18 @@ static bool quiet(const struct floor *f, struct call_now now)
 
 /* ---- Events ---- */
 
-static void on_response_started(struct call *c, const struct call_event *ev, struct call_now now)
+static void on_response_started(struct call *c, const struct call_event *ev, struct call_now now,
+                                struct call_effects *fx)
 {
     struct floor *f = &c->floor;
+    unsigned mine = f->response_asked ? f->asked_for : 0;
 
+    if (mine & WANT_NOTICE)
+        f->notice_id = floor_hash(ev->u.response.id);
+    if (mine & WANT_VOICEMAIL)
+        f->voicemail_id = floor_hash(ev->u.response.id);
+    else if (c->voicemail == CALL_VOICEMAIL_SAVING || c->voicemail == CALL_VOICEMAIL_WANTED)
+        (void)fx_send(fx, CALL_SEND_CANCEL); /* the provider's own answer to a machine */
     if (f->response_asked && (f->asked_for & WANT_GOODBYE))
         f->goodbye_id = floor_hash(ev->u.response.id);
     f->response_active = true;
@@ -113,6 +146,14 @@ static void on_response_started(struct call *c, const struct call_event *ev, str
     f->active_until = now.mono_ms + RESPONSE_LOST_MS;
     f->auto_until = 0;
     f->guard_at = 0;
+}
+
+static void want_voicemail_again(struct call *c)
+{
+    if (c->voicemail != CALL_VOICEMAIL_ASKED)
+        return;
+    c->voicemail = CALL_VOICEMAIL_WANTED;
+    c->floor.want |= WANT_VOICEMAIL;
 }
 
 /* A response failed: what it was to say is still owed, but not for ever. */
@@ -126,7 +167,10 @@ static void on_failure(struct call *c, struct str detail, struct call_now now, s
         call_hang_up(c, CALL_REASON_MODEL_FAILED, detail, now, fx);
         return;
     }
-    f->want |= f->asked_for ? f->asked_for : WANT_RESUME;
+    if (c->voicemail == CALL_VOICEMAIL_NONE)
+        f->want |= f->asked_for ? f->asked_for : WANT_RESUME;
+    else if ((f->asked_for & WANT_VOICEMAIL) != 0 && f->voicemail_id == 0)
+        want_voicemail_again(c);
     f->retry_at = now.mono_ms + (uint64_t)RETRY_MS * f->failures;
 }
 
@@ -150,6 +194,14 @@ static void on_response_done(struct call *c, const struct call_event *ev, struct
     if (c->state == CALL_GOODBYE && goodbye && (!speaks || f->stopped_id == f->goodbye_id)) {
         call_drained(c, now, fx);
         return;
+    }
+    if (!speaks && f->notice_id != 0 && f->notice_id == floor_hash(ev->u.response.id))
+        call_notice_ended(c, false, fx);
+    if (f->voicemail_id != 0 && f->voicemail_id == floor_hash(ev->u.response.id)) {
+        if (ev->u.response.status == CALL_RESPONSE_FAILED && !speaks && !f->audio_playing)
+            f->voicemail_id = 0; /* nothing of it was said: asked for again below */
+        else if (!speaks || f->stopped_id == f->voicemail_id)
+            call_voicemail_said(c, fx);
     }
     if (c->state == CALL_LIVE && (ev->u.response.status == CALL_RESPONSE_FAILED ||
                                   (ev->u.response.status == CALL_RESPONSE_INCOMPLETE && !speaks))) {
@@ -186,6 +238,12 @@ static void on_audio_ended(struct call *c, const struct call_event *ev, struct c
     f->guard_at = 0;
     f->stopped_id = id.n > 0 ? floor_hash(id) : f->goodbye_id;
     fell_quiet(c, now);
+    if (f->notice_id != 0 && f->stopped_id == f->notice_id)
+        call_notice_ended(c, ev->kind == CALL_EV_AUDIO_STOPPED, fx);
+    /* Cut off or not: it may have been heard. The one that a restart left to itself has no known id. */
+    if (c->voicemail == CALL_VOICEMAIL_ASKED &&
+        (f->voicemail_id != 0 ? f->stopped_id == f->voicemail_id : !f->response_asked))
+        call_voicemail_said(c, fx);
     if (c->state == CALL_GOODBYE && f->goodbye_id != 0 && f->stopped_id == f->goodbye_id)
         call_drained(c, now, fx);
 }
@@ -203,7 +261,10 @@ static void on_error(struct call *c, const struct call_event *ev, struct call_no
         return;
     f->response_asked = false;
     if (busy) {
-        f->want |= f->asked_for;
+        if (f->asked_for & WANT_VOICEMAIL)
+            want_voicemail_again(c);
+        else
+            f->want |= f->asked_for;
         /* What began meanwhile is not what we asked for. */
         if (f->asked_for & WANT_GOODBYE)
             f->goodbye_id = 0;
@@ -236,7 +297,7 @@ void floor_event(struct call *c, const struct call_event *ev, struct call_now no
         f->auto_until = now.mono_ms + AUTO_RESPONSE_MS;
         fell_quiet(c, now);
         break;
-    case CALL_EV_RESPONSE_STARTED: on_response_started(c, ev, now); break;
+    case CALL_EV_RESPONSE_STARTED: on_response_started(c, ev, now, fx); break;
     case CALL_EV_RESPONSE_DONE: on_response_done(c, ev, now, fx); break;
     case CALL_EV_AUDIO_STARTED: on_audio_started(c, ev, now, fx); break;
     case CALL_EV_AUDIO_STOPPED:
@@ -254,7 +315,9 @@ static void on_no_response(struct call *c, struct str detail, bool heard, struct
 {
     struct floor *f = &c->floor;
 
-    if (c->state == CALL_LIVE && !heard)
+    if ((f->asked_for & WANT_VOICEMAIL) != 0)
+        call_voicemail_said(c, fx); /* perhaps it was */
+    else if (c->state == CALL_LIVE && !heard)
         on_failure(c, detail, now, fx);
     else if (c->state == CALL_GOODBYE && !heard)
         f->want |= f->asked_for;
@@ -275,6 +338,10 @@ static void expire(struct call *c, struct call_now now, struct call_effects *fx)
         f->audio_playing = false;
         f->stopped_id = f->audio_id;
         fell_quiet(c, now);
+        if (f->notice_id != 0 && f->stopped_id == f->notice_id)
+            call_notice_ended(c, false, fx); /* its end was not told */
+        if (f->voicemail_id != 0 && f->stopped_id == f->voicemail_id)
+            call_voicemail_said(c, fx);
     }
     if (f->response_asked && now.mono_ms >= f->asked_at + ASK_LOST_MS) {
         f->response_asked = false;
@@ -342,11 +409,15 @@ static void run_limits(struct call *c, struct call_now now, struct call_effects 
 {
     struct floor *f = &c->floor;
 
+    if (due(c->voicemail_until, now))
+        call_voicemail_said(c, fx);
     if (due(c->max_at_ms, now)) {
         call_say_goodbye(c, c->expires_first ? CALL_REASON_SESSION_EXPIRED : CALL_REASON_MAX_DURATION,
                          STR(""), 0, now, fx);
         return;
     }
+    if (c->held)
+        return;
     if (!c->warned && due(c->warn_at_ms, now)) {
         c->warned = true;
         f->want |= WANT_WARNING;
@@ -386,6 +457,15 @@ static void ask(struct call *c, struct call_now now, struct call_effects *fx)
     if (want & WANT_GOODBYE) {
         serve = WANT_GOODBYE;
         words = str_of(goodbye_words(c));
+    } else if (want & WANT_VOICEMAIL) {
+        serve = WANT_VOICEMAIL;
+        words = call_voicemail_words(c, fx);
+    } else if ((want & WANT_GREETING) && c->set.first.n > 0) {
+        serve = WANT_GREETING | (c->set.notice_first ? want & WANT_NOTICE : 0u);
+        words = c->set.first;
+    } else if (want & WANT_NOTICE) {
+        serve = WANT_NOTICE;
+        words = c->set.notice;
     } else if (want & plain) {
         serve = want & plain;
     } else if (want & WANT_WARNING) {
@@ -399,6 +479,14 @@ static void ask(struct call *c, struct call_now now, struct call_effects *fx)
         f->heard_check_at = now.mono_ms + FIRST_WORDS_MS;
         fx_hop(fx, "greeting_asked", STR(""));
     }
+    if (serve & WANT_VOICEMAIL) {
+        c->voicemail = CALL_VOICEMAIL_ASKED;
+        f->voicemail_id = 0;
+    }
+    if (serve & WANT_NOTICE) {
+        c->notices++;
+        fx_hop(fx, "notice_asked", STR(""));
+    }
     f->want &= ~serve;
     f->asked_for = serve;
     f->response_asked = true;
@@ -409,7 +497,15 @@ static void ask(struct call *c, struct call_now now, struct call_effects *fx)
     (void)snprintf(send->u.send.event_id.text, sizeof send->u.send.event_id.text, "rc_%u",
                    f->ask_seq);
     send->u.send.text = words;
-    send->u.send.allow_tools = words.n == 0;
+    send->u.send.allow_tools = words.n == 0 && serve != WANT_VOICEMAIL;
+}
+
+/* A machine's tone is no turn that the provider will answer. */
+static bool may_ask(const struct call *c, struct call_now now)
+{
+    if (c->held || ripe(c) == 0)
+        return false;
+    return (c->floor.want & WANT_VOICEMAIL) != 0 ? idle(&c->floor) : free_to_ask(&c->floor, now);
 }
 
 void floor_run(struct call *c, struct call_now now, struct call_effects *fx)
@@ -422,18 +518,21 @@ void floor_run(struct call *c, struct call_now now, struct call_effects *fx)
     if (c->state == CALL_LIVE) {
         if (due(f->greet_at, now)) {
             f->greet_at = 0;
-            f->want |= WANT_GREETING;
+            if (c->voicemail == CALL_VOICEMAIL_NONE)
+                f->want |= WANT_GREETING | (call_notice_owed(c) ? WANT_NOTICE : 0u);
         }
-        if (due(f->guard_at, now) && quiet(f, now)) {
+        if (!c->held && due(f->guard_at, now) && quiet(f, now)) {
             f->guard_at = 0;
-            f->want |= WANT_RESUME;
+            if (c->voicemail == CALL_VOICEMAIL_NONE)
+                f->want |= WANT_RESUME;
         }
         if (due(f->heard_check_at, now)) {
             f->heard_check_at = 0;
             fx_hop(fx, "no_audio", fx_text(fx, "nothing was heard %u ms after the first words were asked for",
                                            FIRST_WORDS_MS));
         }
-        run_fillers(c, now, fx);
+        if (!c->held)
+            run_fillers(c, now, fx);
         run_limits(c, now, fx);
     }
     if (c->state == CALL_GOODBYE && f->goodbye_id != 0 && f->stopped_id == f->goodbye_id &&
@@ -446,7 +545,7 @@ void floor_run(struct call *c, struct call_now now, struct call_effects *fx)
             return;
         f->retry_at = 0;
     }
-    if (ripe(c) != 0 && free_to_ask(f, now))
+    if (may_ask(c, now))
         ask(c, now, fx);
 }
 
@@ -465,17 +564,18 @@ uint64_t floor_deadline(const struct call *c)
         at = sooner(at, f->speaking_at + SPEECH_LOST_MS);
     if (f->audio_playing)
         at = sooner(at, f->audio_until);
-    if (ripe(c) != 0 && idle(f))
+    if (!c->held && ripe(c) != 0 && idle(f))
         at = sooner(at, f->retry_at > f->auto_until ? f->retry_at : f->auto_until);
     if (c->state != CALL_LIVE)
         return at;
+    at = sooner(at, c->voicemail_until);
     at = sooner(at, f->greet_at);
     at = sooner(at, f->heard_check_at);
     at = sooner(at, c->max_at_ms);
-    if (!c->warned)
+    if (!c->warned && !c->held)
         at = sooner(at, c->warn_at_ms);
     /* These wait for quiet; when it is not, the end of that wakes us. */
-    if (f->want == 0 && idle(f) && !f->audio_playing) {
+    if (f->want == 0 && idle(f) && !f->audio_playing && !c->held) {
         at = sooner(at, later(f->guard_at, f->auto_until));
         at = sooner(at, later(filler_due(c), f->auto_until));
         at = sooner(at, later(silence_due(c), f->auto_until));

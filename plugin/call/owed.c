@@ -37,7 +37,10 @@ static bool news_write(struct tool *t)
     buf_init(&b, CALL_OUTPUT_BYTES + 1024);
     (void)buf_puts(&b, STR("The result of an earlier request has come in after all. Tell the caller now, "
                            "briefly, what it is about and what came out. Request: "));
-    (void)buf_puts(&b, str_head(str_of(t->arguments), str_utf8_floor(str_of(t->arguments), 400)));
+    if (t->kind != TOOL_PIN)
+        (void)buf_puts(&b, str_head(str_of(t->arguments), str_utf8_floor(str_of(t->arguments), 400)));
+    else
+        (void)buf_puts(&b, STR("a check of the PIN"));
     (void)buf_puts(&b, STR("\nResult: "));
     (void)buf_puts(&b, str_of(t->output ? t->output : tool_lost_words));
     if (buf_cstr(&b) != NULL)
@@ -54,7 +57,7 @@ static void news_send(struct call *c, struct tool *t, struct call_now now, struc
 {
     struct call_fx *send;
 
-    if (!c->sideband_open || !news_write(t)) {
+    if (!can_send(c) || !news_write(t)) {
         fx_hop(fx, "tool_lost", str_of(t->name));
         tool_close(c, t, fx);
         return;
@@ -91,7 +94,7 @@ void tool_news(struct call *c, struct tool *t, struct str text, struct call_now 
                                     (unsigned long long)(now.mono_ms - t->asked_at)));
     if (t->output == NULL)
         t->output = tool_output_dup(str_of(tool_lost_words));
-    if (c->sideband_open || t->output == NULL)
+    if (can_send(c) || t->output == NULL)
         news_send(c, t, now, fx);
 }
 
@@ -201,7 +204,8 @@ static void late_again(struct call *c, struct tool *t, struct call_now now, stru
     t->probed = false;
     t->asked_at = now.mono_ms;
     if (t->output != NULL) {
-        news_send(c, t, now, fx);
+        if (can_send(c))
+            news_send(c, t, now, fx);
     } else if (t->acting || why_not_again(c, t) != NULL) {
         t->was_late = false; /* no earlier instance had this result */
         tool_news(c, t, str_of(t->acting ? interrupted : why_not_again(c, t)), now, fx);
@@ -290,10 +294,57 @@ void tools_open(struct call *c, struct call_now now, struct call_effects *fx)
             if (t->kind != TOOL_END)
                 tools_check_batch(c, t->batch);
         } else if (t->state == TOOL_LATE && t->output != NULL) {
-            news_send(c, t, now, fx);
+            if (can_send(c))
+                news_send(c, t, now, fx);
         } else if (t->state == TOOL_LATE && !t->confirmed) {
             probe(t, now, fx);
         }
+    }
+}
+
+void tools_resume(struct call *c, struct call_now now, struct call_effects *fx)
+{
+    for (unsigned i = 0; i < CALL_TOOLS_PENDING && can_send(c); i++) {
+        struct tool *t = c->tools[i];
+
+        if (t == NULL)
+            continue;
+        if (t->state == TOOL_READY) {
+            tool_send(c, t, now, fx);
+            tools_check_batch(c, t->batch);
+        } else if (t->state == TOOL_LATE && t->output != NULL && !t->news_sent) {
+            news_send(c, t, now, fx);
+        }
+    }
+}
+
+/* Its function call is in a conversation that is gone: whatever is owed for it will be news. */
+static void to_news(struct call *c, struct tool *t, struct call_now now, struct call_effects *fx)
+{
+    bool begun = t->state != TOOL_PROBING; /* else a restart forgot what became of it */
+
+    t->news_sent = t->news_here = t->news_again = t->probed = false;
+    if (!begun) {
+        late_again(c, t, now, fx);
+    } else if (t->state != TOOL_LATE) {
+        t->state = TOOL_LATE;
+        t->confirmed = true;
+    }
+    if (t->state == TOOL_LATE)
+        fx_save_tool(fx, t, tool_state_name(t), str_of(t->output));
+}
+
+void tools_new_leg(struct call *c, struct call_now now, struct call_effects *fx)
+{
+    for (unsigned i = 0; i < CALL_TOOLS_PENDING; i++) {
+        struct tool *t = c->tools[i];
+
+        if (t == NULL)
+            continue;
+        if (t->kind == TOOL_END || t->kind == TOOL_CONSENT || t->cancelled)
+            tool_close(c, t, fx);
+        else
+            to_news(c, t, now, fx);
     }
 }
 

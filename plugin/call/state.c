@@ -4,8 +4,8 @@
 
 const char *call_state_name(enum call_state s)
 {
-    static const char *const names[CALL_STATES] = {"new",     "accepting",  "refusing", "attaching", "live",
-                                                   "goodbye", "hanging_up", "over"};
+    static const char *const names[CALL_STATES] = {"new",       "waiting", "accepting", "refusing",
+                                                   "attaching", "live",    "goodbye",   "hanging_up", "over"};
 
     return (unsigned)s < CALL_STATES ? names[s] : "?";
 }
@@ -14,7 +14,7 @@ static const char *const reason_names[CALL_REASONS] = {
     "none",           "caller_hung_up", "assistant_ended", "silence",       "max_duration",
     "session_expired", "operator",      "shutdown",        "refused_policy", "refused_busy",
     "caller_gone",    "accept_failed",  "attach_failed",   "control_lost",  "model_failed",
-    "ended_while_down"};
+    "ended_while_down", "not_connected", "transferred",    "voicemail",     "canceled"};
 
 const char *call_reason_name(enum call_reason r)
 {
@@ -35,6 +35,11 @@ const char *call_broken(const struct call *c)
 
     switch (c->state) {
     case CALL_NEW: return NULL;
+    case CALL_WAITING:
+        return c->deadline_ms == 0 ? "waiting without a deadline"
+               : !c->set.line      ? "waiting without a line"
+               : c->leg            ? "waiting with a leg"
+               : c->sideband_open  ? "waiting with a sideband" : NULL;
     case CALL_ACCEPTING:
         return c->deadline_ms == 0 ? "accepting without a deadline"
                : c->sideband_open  ? "accepting with a sideband" : NULL;

@@ -130,10 +130,11 @@ void tools_free(struct call *c)
     }
 }
 
+/* Those that wait for the caller's keys keep nobody waiting. */
 bool tools_running(const struct call *c)
 {
     for (unsigned i = 0; i < CALL_TOOLS_PENDING; i++)
-        if (c->tools[i] != NULL && c->tools[i]->state == TOOL_RUNNING)
+        if (c->tools[i] != NULL && c->tools[i]->state == TOOL_RUNNING && !c->tools[i]->keypad)
             return true;
     return false;
 }
@@ -153,7 +154,7 @@ const struct tool *tools_oldest_running(const struct call *c)
     for (unsigned i = 0; i < CALL_TOOLS_PENDING; i++) {
         const struct tool *t = c->tools[i];
 
-        if (t != NULL && t->state == TOOL_RUNNING && (oldest == NULL || t->asked_at < oldest->asked_at))
+        if (t != NULL && t->state == TOOL_RUNNING && !t->keypad && (oldest == NULL || t->asked_at < oldest->asked_at))
             oldest = t;
     }
     return oldest;
@@ -204,7 +205,7 @@ static void send_output(struct tool *t, struct str text, struct call_effects *fx
 
 void tool_send(struct call *c, struct tool *t, struct call_now now, struct call_effects *fx)
 {
-    if (!c->sideband_open)
+    if (!can_send(c))
         return;
     send_output(t, str_of(t->state == TOOL_LATE ? unfinished : t->output ? t->output : tool_lost_words), fx);
     if (t->state == TOOL_READY)
@@ -250,7 +251,7 @@ void tool_start(struct call *c, struct tool *t, bool resumed, struct call_now no
 {
     struct call_fx *run;
 
-    if (t->kind == TOOL_PIN && (has_text_argument(t, "pin") || has_text_argument(t, "code")))
+    if (t->kind == TOOL_PIN && (t->keypad || has_text_argument(t, "pin") || has_text_argument(t, "code")))
         c->pin_tries++;
     t->state = TOOL_RUNNING;
     t->since = now.mono_ms;
@@ -271,6 +272,8 @@ enum tool_kind tool_kind_of(const struct call *c, const struct tool *t)
         return TOOL_END;
     if (strcmp(t->name, "verify_identity") == 0 && c->set.verify_available)
         return TOOL_PIN;
+    if (strcmp(t->name, "record_consent") == 0 && c->set.line && c->set.ask_consent)
+        return TOOL_CONSENT;
     for (unsigned i = 0; i < c->set.n_native_tools; i++)
         if (strcmp(t->name, c->set.native_tools[i]) == 0)
             return TOOL_NATIVE;
@@ -287,6 +290,40 @@ void tool_refuse(struct call *c, struct tool *t, const char *why, struct call_no
     fx_notify_tool(fx, t, "refused", str_of(why), 0);
     fx_hop(fx, "tool_refused", fx_text(fx, "%s: %.120s", t->name, why));
     tool_ready(c, t, str_of(why), now, fx);
+}
+
+/* The model tells what the human answered; "no" is an answer, too. */
+static void consent_begin(struct call *c, struct tool *t, struct call_now now, struct call_effects *fx)
+{
+    struct json *args = NULL;
+    bool granted = json_parse(&args, str_of(t->arguments), NULL) == 0 && json_get_bool(args, "granted", false);
+
+    json_free(args);
+    fx_notify_tool(fx, t, "done", str_of(t->arguments), 0);
+    fx_hop(fx, "consent", str_of(granted ? "granted" : "not granted"));
+    if (granted && !c->consented) {
+        c->consented = true;
+        fx_line(fx, CALL_LINE_NOTICE_HEARD, STR(""));
+    }
+    tool_ready(c, t, granted || c->consented ? STR("{\"ok\":true,\"recording\":true}")
+                                             : STR("{\"ok\":true,\"recording\":false}"), now, fx);
+}
+
+static bool wants_keypad(const struct tool *t)
+{
+    struct json *args = NULL;
+    bool wants = json_parse(&args, str_of(t->arguments), NULL) == 0 && json_get_bool(args, "by_keypad", false);
+
+    json_free(args);
+    return wants;
+}
+
+struct tool *tools_keypad(struct call *c)
+{
+    for (unsigned i = 0; i < CALL_TOOLS_PENDING; i++)
+        if (c->tools[i] != NULL && c->tools[i]->keypad && !c->tools[i]->cancelled)
+            return c->tools[i];
+    return NULL;
 }
 
 static void tool_begin(struct call *c, struct tool *t, struct call_now now, struct call_effects *fx)
@@ -307,6 +344,9 @@ static void tool_begin(struct call *c, struct tool *t, struct call_now now, stru
             tool_refuse(c, t, tool_unknown_words, now, fx);
         } else if (c->pin_tries >= PIN_TRIES) {
             tool_refuse(c, t, pin_locked, now, fx);
+        } else if (wants_keypad(t)) {
+            t->keypad = true;
+            tool_start(c, t, false, now, fx);
         } else if (!c->set.chat_available && !has_text_argument(t, "pin")) {
             tool_refuse(c, t, bad_pin, now, fx);
         } else {
@@ -314,6 +354,7 @@ static void tool_begin(struct call *c, struct tool *t, struct call_now now, stru
         }
         break;
     case TOOL_NATIVE: tool_start(c, t, false, now, fx); break;
+    case TOOL_CONSENT: consent_begin(c, t, now, fx); break;
     case TOOL_END:
         fx_notify_tool(fx, t, "done", STR(""), 0);
         tool_ready(c, t, str_of(ending), now, fx);
@@ -416,6 +457,7 @@ void tools_on_result(struct call *c, const struct call_tool_result *r, struct ca
     }
     if (t->state != TOOL_RUNNING)
         return;
+    t->keypad = false;
     fx_notify_tool(fx, t, r->rc < 0 ? "failed" : "done", t->kind == TOOL_PIN ? STR("") : r->text, ms);
     fx_hop(fx, r->rc < 0 ? "tool_failed" : "tool_done",
            r->rc < 0 ? fx_text(fx, "%s after %llu ms: %.*s", t->name, (unsigned long long)ms,
@@ -449,7 +491,7 @@ void tools_run(struct call *c, struct call_now now, struct call_effects *fx)
             tool_close(c, t, fx);
         } else if (t->state == TOOL_LATE && t->news_sent) {
             tool_news_run(c, t, now, fx);
-        } else if (t->state == TOOL_RUNNING && now.mono_ms >= t->asked_at + c->set.tool_timeout_ms) {
+        } else if (t->state == TOOL_RUNNING && !c->held && now.mono_ms >= t->asked_at + c->set.tool_timeout_ms) {
             t->state = TOOL_LATE;
             fx_save_tool(fx, t, tool_state_name(t), STR_NONE);
             fx_notify_tool(fx, t, "timeout", STR(""), now.mono_ms - t->asked_at);
@@ -474,7 +516,7 @@ uint64_t tools_deadline(const struct call *c)
             at = sooner(at, t->since + PROBE_MS);
         else if (t->state == TOOL_SENT || (t->state == TOOL_LATE && t->news_sent))
             at = sooner(at, t->since + CONFIRM_MS);
-        else if (t->state == TOOL_RUNNING)
+        else if (t->state == TOOL_RUNNING && !c->held)
             at = sooner(at, t->asked_at + c->set.tool_timeout_ms);
     }
     return at;

@@ -22,6 +22,10 @@ struct kit {
     struct call_now now;
     enum kit_line line;
     bool over, left, was_begun;
+    unsigned legs, line_ends, line_told[CALL_LINE_VOICEMAIL_SAID + 1], cancelled, cleared;
+    unsigned machine_asks, machine_failures;
+    bool asked_held;
+    char keys[CALL_KEYS_MAX + 1]; /* that a tool was given */
     unsigned accepts, rejects, hangups, attaches, detaches, asks, runs, cancels, resumed;
     unsigned n_outputs, n_news, n_retrieves, sip_status;
     struct kit_text ask, output[KIT_LIST], news, retrieve[KIT_LIST], run[KIT_LIST];
@@ -85,6 +89,9 @@ static inline void kit_on_send(struct kit *k, const struct call_fx *f)
     switch (f->u.send.kind) {
     case CALL_SEND_RESPONSE:
         k->asks++;
+        k->asked_held = k->asked_held || k->c.held;
+        if (strstr(t.text, "answering machine") != NULL && ++k->machine_asks > 1 + k->machine_failures)
+            kit_fault(k, "the machine's words were asked for twice");
         k->ask = t;
         k->ask_tools = f->u.send.allow_tools;
         k->asked_at = k->now.mono_ms;
@@ -94,6 +101,8 @@ static inline void kit_on_send(struct kit *k, const struct call_fx *f)
         k->n_news++;
         k->news = t;
         break;
+    case CALL_SEND_CANCEL: k->cancelled++; break;
+    case CALL_SEND_CLEAR: k->cleared++; break;
     case CALL_SEND_RETRIEVE: k->retrieve[k->n_retrieves++ % KIT_LIST] = t; break;
     default: break;
     }
@@ -112,6 +121,10 @@ static inline void kit_on_tool(struct kit *k, const struct call_fx *f)
     }
     if (t->kind != TOOL_ASK && t->kind != TOOL_PIN && t->kind != TOOL_NATIVE)
         kit_fault(k, "TOOL_RUN for a tool that does not run");
+    if (f->u.tool.keys.n > 0) {
+        kit_copy(k->keys, sizeof k->keys, f->u.tool.keys);
+        return;
+    }
     if (t->kind == TOOL_ASK && k->c.set.tools == CALL_TOOLS_NONE)
         kit_fault(k, "TOOL_RUN for a caller who may do nothing");
     kit_copy(k->run[k->runs % KIT_LIST].call_id, sizeof k->run[0].call_id, str_of(t->id));
@@ -162,7 +175,7 @@ static inline void kit_on_effect(struct kit *k, const struct call_fx *f, bool la
 
     switch (f->kind) {
     case CALL_FX_ACCEPT:
-        if (++k->accepts > 1 || s != CALL_ACCEPTING)
+        if (++k->accepts > (k->c.set.line ? k->legs : 1) || s != CALL_ACCEPTING)
             kit_fault(k, "ACCEPT twice or out of its state");
         break;
     case CALL_FX_REJECT:
@@ -171,8 +184,24 @@ static inline void kit_on_effect(struct kit *k, const struct call_fx *f, bool la
             kit_fault(k, "REJECT twice, out of its state or with a bad status");
         break;
     case CALL_FX_HANGUP:
-        if (++k->hangups > 1 || s != CALL_HANGING_UP)
+        if (f->u.hangup_line) {
+            k->line_ends++;
+            if (s != CALL_HANGING_UP || !k->c.set.line || k->c.line_over)
+                kit_fault(k, "the end of a line out of its state");
+            break;
+        }
+        if (++k->hangups > 1 || s != CALL_HANGING_UP || (k->c.set.line && !k->c.line_over))
             kit_fault(k, "HANGUP twice or out of its state");
+        break;
+    case CALL_FX_LINE:
+        k->line_told[f->u.line.what]++;
+        kit_read(k, f->u.line.text);
+        if (!k->c.set.line)
+            kit_fault(k, "words for a line that is not there");
+        if (f->u.line.what == CALL_LINE_VOICEMAIL_SAID && k->line_told[f->u.line.what] > 1)
+            kit_fault(k, "the machine's words ended twice");
+        if (f->u.line.what == CALL_LINE_MODEL_GONE && s != CALL_WAITING)
+            kit_fault(k, "a leg is gone out of its state");
         break;
     case CALL_FX_ATTACH:
         k->attaches++;
@@ -204,9 +233,11 @@ static inline void kit_on_effect(struct kit *k, const struct call_fx *f, bool la
 static inline void kit_check_step(struct kit *k)
 {
     const char *broken = call_broken(&k->c);
-    bool limits = k->c.set.max_duration_ms > 0 || k->c.set.silence_ms > 0;
+    bool limits = k->c.set.max_duration_ms > 0 || (k->c.set.silence_ms > 0 && !k->c.held);
     uint64_t at = call_deadline_ms(&k->c);
 
+    if (k->c.held && k->asked_held)
+        kit_fault(k, "a response was asked for on hold");
     if (k->over && k->fx.n > 0)
         kit_fault(k, "effects after OVER");
     if (k->fx.overflow)
@@ -232,6 +263,10 @@ static inline void kit_step(struct kit *k, const struct call_event *ev)
 
     if (ev->kind == CALL_EV_SIDEBAND_LOST)
         k->line = KIT_NONE;
+    if (ev->kind == CALL_EV_LEG && call_takes_leg(&k->c))
+        k->legs++;
+    if (ev->kind == CALL_EV_ERROR || ev->kind == CALL_EV_RESPONSE_DONE)
+        k->machine_failures++; /* may say that nothing was said */
     if (ev->kind == CALL_EV_SESSION && k->line == KIT_OPENING)
         k->line = KIT_OPEN;
     call_step(&k->c, ev, k->now, &k->fx);
@@ -308,6 +343,7 @@ static inline void kit_begin(struct kit *k)
 
 static inline void kit_restore(struct kit *k, const struct call_restored *r)
 {
+    k->legs += k->c.set.line && str_eqc(r->state, "claimed");
     call_restore(&k->c, r, k->now, &k->fx);
     kit_check_step(k);
 }
@@ -470,6 +506,65 @@ static inline void kit_talk(struct kit *k, uint64_t ms)
             kit_run(k, 100);
         }
     }
+}
+
+/* ---- The telephone's side ---- */
+
+static inline struct call_settings kit_line_settings(void)
+{
+    struct call_settings set = kit_settings();
+
+    set.line = true;
+    return set;
+}
+
+static inline void kit_begin_waiting(struct kit *k)
+{
+    call_begin_waiting(&k->c, k->now, &k->fx);
+    kit_check_step(k);
+}
+
+static inline void kit_voicemail(struct kit *k, const char *text)
+{
+    struct call_event ev = {.kind = CALL_EV_VOICEMAIL, .u.text = str_of(text)};
+
+    kit_step(k, &ev);
+}
+
+static inline void kit_line_over(struct kit *k, enum call_reason reason)
+{
+    struct call_event ev = {.kind = CALL_EV_LINE_OVER};
+
+    ev.u.end.reason = call_reason_name(reason);
+    ev.u.end.detail = STR("said the line");
+    kit_step(k, &ev);
+}
+
+static inline void kit_keys(struct kit *k, const char *keys)
+{
+    for (; *keys; keys++) {
+        struct call_event ev = {.kind = CALL_EV_DTMF, .u.text = str_make(keys, 1)};
+
+        kit_step(k, &ev);
+    }
+}
+
+/* A leg of the model that speaks. */
+static inline void kit_leg(struct kit *k)
+{
+    kit_plain(k, CALL_EV_LEG);
+    kit_rest(k, CALL_EV_ACCEPTED, 200, true);
+    kit_session(k);
+}
+
+/* As kit_live(), for a call that has a line. */
+static inline void kit_line_live(struct kit *k, struct call_settings set)
+{
+    kit_open(k, set);
+    kit_begin_waiting(k);
+    kit_leg(k);
+    kit_saved(k);
+    kit_speak(k, "resp_greeting");
 }
 
 /* To the point where the greeting was heard and nobody speaks. */

@@ -32,6 +32,21 @@ static void table(void)
     T_TRUE(a.own_history && a.private_memory && a.own_chats && a.shared_session && a.words_to_memory);
 }
 
+static void steering(void)
+{
+    struct access a = of(CALLER_UNKNOWN, false, false, false);
+
+    T_TRUE(!a.transfer && !a.dial);
+    a = of(CALLER_KNOWN, false, true, true);
+    T_TRUE(a.transfer && !a.dial);
+    a = of(CALLER_LINKED, false, false, false); /* a link is no proof */
+    T_TRUE(a.transfer && !a.dial);
+    a = of(CALLER_LINKED, true, true, true);
+    T_TRUE(a.transfer && a.dial);
+    a = of(CALLER_UNKNOWN, true, true, true);
+    T_TRUE(a.transfer && a.dial);
+}
+
 static void attestation(void)
 {
     T_EQ(access_attestation_read(STR("TN-Validation-Passed-A")), ATTEST_A);
@@ -57,6 +72,7 @@ static void levels(void)
 int main(void)
 {
     T_RUN(table);
+    T_RUN(steering);
     T_RUN(attestation);
     T_RUN(levels);
     return T_DONE();

@@ -223,6 +223,152 @@ static void to_hanging_up_again(void)
     restore("leaving", true, NULL, NULL);
 }
 
+/* ---- With a line ---- */
+
+static struct call_settings line_settings(void)
+{
+    struct call_settings set = settings();
+
+    set.line = set.ask_consent = true;
+    set.notice = STR("Say that this call is recorded.");
+    set.notice_first = true;
+    return set;
+}
+
+static void to_waiting(void)
+{
+    kit_open(&kit, line_settings());
+    kit_begin_waiting(&kit);
+}
+
+static void to_accepting_leg(void)
+{
+    to_waiting();
+    kit_plain(&kit, CALL_EV_LEG);
+}
+
+static void to_attaching_leg(void)
+{
+    to_accepting_leg();
+    kit_rest(&kit, CALL_EV_ACCEPTED, 200, true);
+}
+
+static void to_live_notice(void)
+{
+    to_attaching_leg();
+    kit_session(&kit);
+    kit_saved(&kit);
+}
+
+static void to_live_line(void)
+{
+    kit_line_live(&kit, line_settings());
+    kit_talk(&kit, 2000);
+}
+
+static void to_live_line_tool(void)
+{
+    struct call_output v[] = {kit_question("call_1"), kit_call("call_2", "verify_identity", "{\"by_keypad\":true}")};
+
+    to_live_line();
+    kit_calls(&kit, "resp_ask", v, 2);
+}
+
+static void to_live_held(void)
+{
+    to_live_line_tool();
+    kit_plain(&kit, CALL_EV_HOLD);
+}
+
+static void to_waiting_parked(void)
+{
+    to_live_held();
+    kit_plain(&kit, CALL_EV_PARK);
+}
+
+static void to_waiting_lost(void)
+{
+    to_live_line_tool();
+    kit_run(&kit, 10000);
+    kit_lost(&kit, 0);
+    kit_lost(&kit, 404);
+}
+
+static void to_live_again(void)
+{
+    to_waiting_lost();
+    kit_leg(&kit);
+}
+
+static void to_live_keys(void)
+{
+    to_live_line();
+    kit_keys(&kit, "12");
+}
+
+static void to_live_voicemail(void)
+{
+    to_live_line();
+    kit_voicemail(&kit, "Please call back.");
+}
+
+static void to_live_voicemail_asked(void)
+{
+    to_live_voicemail();
+    kit_saved(&kit);
+    kit_response(&kit, CALL_EV_RESPONSE_STARTED, "resp_1");
+}
+
+static void to_goodbye_line(void)
+{
+    to_live_line();
+    kit_end(&kit, CALL_REASON_SHUTDOWN);
+}
+
+static void to_hanging_up_line(void)
+{
+    to_live_line_tool();
+    kit_end(&kit, CALL_REASON_OPERATOR);
+}
+
+static void to_hanging_up_line_over(void)
+{
+    to_hanging_up_line();
+    kit_line_over(&kit, CALL_REASON_CALLER_HUNG_UP);
+}
+
+static void restore_line(const char *state, const char *tool_state, const char *reason)
+{
+    struct call_restore_tool t = {.id = STR("call_1"), .name = STR("ask_openclaw"),
+                                  .arguments = STR("{\"request\":\"x\"}"), .state = str_of(tool_state)};
+    struct call_restored r = {.state = str_of(state), .reason = str_of(reason), .age_ms = 30000,
+                              .live_age_ms = tool_state ? 20000 : 0, .spoke = tool_state != NULL, .tools = &t,
+                              .n_tools = tool_state != NULL};
+
+    kit_open(&kit, line_settings());
+    kit_restore(&kit, &r);
+}
+
+static void to_waiting_restored(void)
+{
+    restore_line("waiting", "asked", "");
+}
+
+static void to_accepting_restored(void)
+{
+    restore_line("claimed", "acting", "");
+}
+
+static void to_attaching_voicemail(void)
+{
+    restore_line("live", "asked", "voicemail");
+}
+
+static void to_hanging_up_restored(void)
+{
+    restore_line("leaving", "asked", "operator");
+}
+
 static void to_over(void)
 {
     to_hanging_up();
@@ -263,6 +409,26 @@ static const struct {
     {to_goodbye_spoken, CALL_GOODBYE},
     {to_hanging_up, CALL_HANGING_UP},
     {to_hanging_up_again, CALL_HANGING_UP},
+    {to_waiting, CALL_WAITING},
+    {to_accepting_leg, CALL_ACCEPTING},
+    {to_attaching_leg, CALL_ATTACHING},
+    {to_live_notice, CALL_LIVE},
+    {to_live_line, CALL_LIVE},
+    {to_live_line_tool, CALL_LIVE},
+    {to_live_held, CALL_LIVE},
+    {to_waiting_parked, CALL_WAITING},
+    {to_waiting_lost, CALL_WAITING},
+    {to_live_again, CALL_LIVE},
+    {to_live_keys, CALL_LIVE},
+    {to_live_voicemail, CALL_LIVE},
+    {to_live_voicemail_asked, CALL_LIVE},
+    {to_goodbye_line, CALL_GOODBYE},
+    {to_hanging_up_line, CALL_HANGING_UP},
+    {to_hanging_up_line_over, CALL_HANGING_UP},
+    {to_waiting_restored, CALL_WAITING},
+    {to_accepting_restored, CALL_ACCEPTING},
+    {to_attaching_voicemail, CALL_ATTACHING},
+    {to_hanging_up_restored, CALL_HANGING_UP},
     {to_over, CALL_OVER},
 };
 
@@ -350,7 +516,9 @@ static void make(struct made *m, enum call_ev kind, unsigned variant)
     case CALL_EV_SAVED: m->ev.u.ticket = variant; break;
     case CALL_EV_END: make_end(m, variant); break;
     case CALL_EV_CONTEXT:
-    case CALL_EV_DTMF: m->ev.u.text = STR("#"); break;
+    case CALL_EV_DTMF: m->ev.u.text = variant % 2 ? STR("#") : STR("7"); break;
+    case CALL_EV_VOICEMAIL: m->ev.u.text = variant % 2 ? STR("Please call back.") : STR(""); break;
+    case CALL_EV_LINE_OVER: make_end(m, variant); break;
     case CALL_EV_TELL:
         m->ev.u.tell.id = STR("a message");
         m->ev.u.tell.text = variant % 2 ? STR("") : STR("They wrote: half past ten.");
@@ -386,6 +554,11 @@ static void make(struct made *m, enum call_ev kind, unsigned variant)
     case CALL_EV_NONE:
     case CALL_EV_TIMER:
     case CALL_EV_LEAVE:
+    case CALL_EV_LEG:
+    case CALL_EV_PARK:
+    case CALL_EV_HOLD:
+    case CALL_EV_RESUME:
+    case CALL_EV_NOTICE:
     case CALL_EV_COUNT:
     default: break;
     }
@@ -399,7 +572,7 @@ static void let_it_end(void)
     while (!kit.over && !kit.left && kit.c.state != CALL_NEW && t_now.bad == 0) {
         uint64_t at = call_deadline_ms(&kit.c);
 
-        if (at == 0 || ++steps > 600) {
+        if (at == 0 || ++steps > 900) {
             kit_fault(&kit, at == 0 ? "nothing is scheduled" : "it does not end");
             return;
         }
@@ -545,6 +718,12 @@ static void random_event(struct made *m)
     /* What ends or leaves a call comes seldom, else no call gets old. */
     if ((kind == CALL_EV_LEAVE || kind == CALL_EV_END || kind == CALL_EV_HUNG_UP) && dice(40))
         kind = CALL_EV_RESPONSE_DONE;
+    if ((kind == CALL_EV_LINE_OVER || kind == CALL_EV_VOICEMAIL) && dice(40))
+        kind = CALL_EV_RESUME;
+    if ((kind == CALL_EV_PARK || kind == CALL_EV_LEG || kind == CALL_EV_HOLD) && dice(5))
+        kind = CALL_EV_RESUME;
+    if (kit.c.state == CALL_WAITING && dice(3) == 0)
+        kind = CALL_EV_LEG;
     if (kind == CALL_EV_SIDEBAND_LOST && dice(6))
         kind = CALL_EV_TOOL_DONE;
     if (kit.line == KIT_OPENING && dice(3) == 0)
@@ -588,8 +767,15 @@ static void new_walk(void)
     set.max_duration_ms = dice(2) ? 0 : 10000 + dice(300000);
     set.tool_timeout_ms = 1000 + dice(20000);
     set.tools = (enum call_tools)(dice(8) ? CALL_TOOLS_FULL : CALL_TOOLS_NONE);
+    set.line = dice(2);
+    set.notice = dice(2) ? STR("Say that this call is recorded.") : STR("");
+    set.notice_first = dice(2);
+    set.first = dice(2) ? STR("Say exactly this: hello.") : STR("");
     kit_open(&kit, set);
-    kit_begin(&kit);
+    if (set.line)
+        kit_begin_waiting(&kit);
+    else
+        kit_begin(&kit);
 }
 
 static void random_walk(void)
@@ -620,7 +806,7 @@ static void random_walk(void)
     }
     printf("  %u calls, the longest of %u events\n", calls, longest);
     T_GT(calls, 1000);
-    for (int s = CALL_ACCEPTING; s < CALL_STATES; s++)
+    for (int s = CALL_WAITING; s < CALL_STATES; s++)
         T_GT(by_state[s], 200);
     kit_close(&kit);
 }
