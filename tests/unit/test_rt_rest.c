@@ -1,21 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The retry policy over a pool, timers and a clock that stand here instead of the real ones: a
- * linker takes a function from an archive only when nobody else has it.
- */
+/* The retry policy over a pool, timers and a clock of the test's own. */
 #include "plugin/base/mem.h"
 #include "plugin/net/httpc.h"
 #include "plugin/realtime/rt_rest.h"
-#include "tests/unit/t.h"
+#include "tests/unit/pool_kit.h"
 
 /* ---- The fakes. ---- */
-
-struct httpc_call {
-    struct httpc_request req;
-    char path[300], body[300], auth[100], type[60];
-    bool open, canceled;
-    uint64_t sent_at;
-};
 
 struct timer {
     timer_fn *fn;
@@ -24,92 +14,20 @@ struct timer {
     bool open;
 };
 
-struct httpc {
-    void (*closed)(void *);
-    void *closed_arg;
-};
-
 static struct {
-    uint64_t now;
-    struct httpc_call calls[8];
-    unsigned n_calls;
-    struct timer timers[8];
-    unsigned n_timers;
-    struct httpc pool;
-    char base_url[100];
-    bool has_tls;
-    unsigned max_conns, warm_conns;
-    int send_rc, timer_rc, open_rc;
-} net;
-
-int httpc_open(struct httpc **out, struct loop *l, const struct httpc_config *config,
-               const struct log *log, struct err *e)
-{
-    (void)l;
-    (void)log;
-    (void)e;
-    T_TRUE(str_copy(net.base_url, sizeof net.base_url, config->base_url));
-    net.has_tls = config->tls != NULL;
-    net.max_conns = config->max_conns;
-    net.warm_conns = config->warm_conns;
-    if (net.open_rc == 0)
-        *out = &net.pool;
-    return net.open_rc;
-}
-
-int httpc_send(struct httpc *c, const struct httpc_request *req, struct httpc_call **out)
-{
-    struct httpc_call *call = &net.calls[net.n_calls];
-
-    T_PTR_EQ(c, &net.pool);
-    T_MUST(net.n_calls < 8);
-    if (net.send_rc < 0)
-        return net.send_rc;
-    net.n_calls++;
-    memset(call, 0, sizeof *call);
-    call->req = *req;
-    T_TRUE(str_copy(call->path, sizeof call->path, req->path));
-    T_TRUE(str_copy(call->body, sizeof call->body, req->body));
-    for (unsigned i = 0; i < req->n_headers; i++) {
-        if (str_ieq(req->headers[i].name, STR("authorization")))
-            T_TRUE(str_copy(call->auth, sizeof call->auth, req->headers[i].value));
-        if (str_ieq(req->headers[i].name, STR("content-type")))
-            T_TRUE(str_copy(call->type, sizeof call->type, req->headers[i].value));
-        T_FALSE(str_ieq(req->headers[i].name, STR("openai-beta")));
-    }
-    call->open = true;
-    call->sent_at = net.now;
-    *out = call;
-    return 0;
-}
-
-void httpc_cancel(struct httpc_call *call)
-{
-    T_TRUE(call->open);
-    call->open = false;
-    call->canceled = true;
-}
-
-void httpc_close(struct httpc *c, void (*closed)(void *arg), void *arg)
-{
-    c->closed = closed;
-    c->closed_arg = arg;
-}
-
-uint64_t loop_now_ms(const struct loop *l)
-{
-    (void)l;
-    return net.now;
-}
+    struct timer all[8];
+    unsigned n;
+    int rc;
+} timers;
 
 int timer_open(struct timer **out, struct loop *l, timer_fn *fn, void *arg)
 {
     (void)l;
-    if (net.timer_rc < 0)
-        return net.timer_rc;
-    T_MUST(net.n_timers < 8);
-    net.timers[net.n_timers] = (struct timer){fn, arg, 0, true};
-    *out = &net.timers[net.n_timers++];
+    if (timers.rc < 0)
+        return timers.rc;
+    T_MUST(timers.n < 8);
+    timers.all[timers.n] = (struct timer){fn, arg, 0, true};
+    *out = &timers.all[timers.n++];
     return 0;
 }
 
@@ -155,6 +73,7 @@ static void open_api(void)
     struct err e = {0};
 
     memset(&net, 0, sizeof net);
+    memset(&timers, 0, sizeof timers);
     net.now = 5000;
     T_MUST(rt_api_open(&api, NULL, &config, NULL, &e) == 0);
 }
@@ -175,8 +94,8 @@ static void close_api(void)
     T_EQ(closed, 1);
     for (unsigned i = 0; i < net.n_calls; i++)
         T_FALSE(net.calls[i].open);
-    for (unsigned i = 0; i < net.n_timers; i++)
-        T_FALSE(net.timers[i].open);
+    for (unsigned i = 0; i < timers.n; i++)
+        T_FALSE(timers.all[i].open);
 }
 
 static void on_told(void *arg, const struct call_rest_result *r)
@@ -224,8 +143,8 @@ static void fail(unsigned i, int err, bool maybe_sent)
 /* Moves the clock to the timer and fires it; how long that took, 0 when none is set. */
 static uint64_t wait_for_timer(void)
 {
-    for (unsigned i = 0; i < net.n_timers; i++) {
-        struct timer *t = &net.timers[i];
+    for (unsigned i = 0; i < timers.n; i++) {
+        struct timer *t = &timers.all[i];
         uint64_t waited;
 
         if (!t->open || t->at_ms == 0)
@@ -270,6 +189,7 @@ static void an_accept_is_sent_once(void)
     T_STR_EQ(net.calls[0].body, "{\"type\":\"realtime\"}");
     T_STR_EQ(net.calls[0].auth, "Bearer sk-test");
     T_STR_EQ(net.calls[0].type, "application/json");
+    T_STR_EQ(net.calls[0].names, "Authorization\nUser-Agent\nContent-Type\n"); /* no OpenAI-Beta */
     T_EQ(net.calls[0].req.timeout_ms, 8000);
     answer(0, 200, "");
     T_EQ(t.times, 1);
@@ -428,7 +348,7 @@ static void a_retry_that_cannot_be_sent_is_told(void)
     T_TRUE(t.maybe_sent);
     T_TRUE(t.detail[0] != '\0');
     net.send_rc = 0;
-    net.timer_rc = ERR_NOMEM;
+    timers.rc = ERR_NOMEM;
     accept(&t, 8000);
     answer(1, 500, "");
     T_EQ(t.times, 1);
@@ -474,8 +394,8 @@ static void closing_cancels_all(void)
     T_EQ(rt_models(api, on_models, &t[0]), ERR_CLOSED);
     net.pool.closed(net.pool.closed_arg);
     T_EQ(closed, 1);
-    for (unsigned i = 0; i < net.n_timers; i++)
-        T_FALSE(net.timers[i].open);
+    for (unsigned i = 0; i < timers.n; i++)
+        T_FALSE(timers.all[i].open);
 }
 
 static void a_slow_accept_delays_no_other(void)
@@ -591,6 +511,7 @@ static void a_bad_config_is_refused(void)
     struct err e = {0};
 
     memset(&net, 0, sizeof net);
+    memset(&timers, 0, sizeof timers);
     for (size_t i = 0; i < sizeof urls / sizeof urls[0]; i++) {
         config.base_url = str_of(urls[i]);
         T_EQ(rt_api_open(&api, NULL, &config, NULL, &e), ERR_INVALID);
@@ -616,6 +537,7 @@ static void memory_may_run_out(void)
     int rc = ERR_NOMEM;
 
     memset(&net, 0, sizeof net);
+    memset(&timers, 0, sizeof timers);
     for (; rc == ERR_NOMEM && n < 50; n++) {
         (void)mem_fault_after(n);
         rc = rt_api_open(&api, NULL, &config, NULL, NULL);

@@ -54,13 +54,13 @@ static int order(enum line_cmd what, int leg, const char *text, const char *toke
 
 static const struct httpc_call *last(void)
 {
-    T_MUST(kit_net.n > 0);
-    return &kit_net.calls[kit_net.n - 1];
+    T_MUST(net.n_calls > 0);
+    return &net.calls[net.n_calls - 1];
 }
 
 static void give(const struct httpc_result *r)
 {
-    struct httpc_call *call = &kit_net.calls[kit_net.n - 1];
+    struct httpc_call *call = &net.calls[net.n_calls - 1];
 
     T_MUST(call->open);
     call->open = false;
@@ -126,8 +126,8 @@ static void where_it_is_and_who_we_are(void)
         config.region = str_of(places[i].region);
         config.edge = str_of(places[i].edge);
         T_MUST(kit_open_with(&config, NULL) == 0);
-        T_STR_EQ(kit_net.base_url, places[i].want);
-        T_GT(kit_net.warm, 0);
+        T_STR_EQ(net.base_url, places[i].want);
+        T_GT(net.warm_conns, 0);
         kit_close();
     }
 }
@@ -139,14 +139,14 @@ static void a_key_is_used_instead_of_the_token(void)
     set_line(KIT_CF1);
     kit_open();
     T_OK(order(LINE_CMD_END_LEG, 0, "", ""));
-    T_STR_EQ(last()->authorization, BASIC_TOKEN);
+    T_STR_EQ(last()->auth, BASIC_TOKEN);
     T_STR_EQ(last()->type, "application/x-www-form-urlencoded");
     kit_close();
     config.api_key_sid = STR("SK1");
     config.api_key_secret = STR("s3");
     T_MUST(kit_open_with(&config, NULL) == 0);
     T_OK(order(LINE_CMD_END_LEG, 0, "", ""));
-    T_STR_EQ(last()->authorization, "Basic U0sxOnMz");
+    T_STR_EQ(last()->auth, "Basic U0sxOnMz");
     kit_close();
 }
 
@@ -282,7 +282,7 @@ static void too_long_for_a_request(void)
     set_line(KIT_CF1);
     kit_open();
     T_EQ(order(LINE_CMD_APOLOGISE, 0, text, ""), ERR_TOO_BIG);
-    T_EQ(kit_net.n, 0);
+    T_EQ(net.n_calls, 0);
     kit_close();
 }
 
@@ -328,10 +328,10 @@ static void each_command_asks_for_one_thing(void)
     set_line(KIT_CF1);
     kit_open();
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
-        unsigned before = kit_net.n;
+        unsigned before = net.n_calls;
 
         T_OK(order(commands[i].what, commands[i].leg, commands[i].text, commands[i].token));
-        T_EQ(kit_net.n, before + 1);
+        T_EQ(net.n_calls, before + 1);
         asks("POST", commands[i].path, commands[i].fields);
         answer(200, "{\"sid\":\"" KIT_RE1 "\"}");
         T_EQ(kit_told.times, 1);
@@ -370,9 +370,9 @@ static void what_cannot_be_is_refused_at_once(void)
     line.ref[0] = '\0';
     T_EQ(order(LINE_CMD_END_ROOM, -1, "", ""), ERR_INVALID);
     set_line(KIT_CF1);
-    kit_net.send_rc = ERR_FULL;
+    net.send_rc = ERR_FULL;
     T_EQ(order(LINE_CMD_END_ROOM, -1, "", ""), ERR_FULL);
-    T_EQ(kit_net.n, 0);
+    T_EQ(net.n_calls, 0);
     T_EQ(kit_told.times, 0);
     kit_close();
 }
@@ -530,7 +530,7 @@ static void an_answer_that_was_lost_is_in_doubt(void)
         T_EQ(kit_told.maybe_sent, cases[i].want);
         T_STR_EQ(kit_told.sid, "");
     }
-    T_EQ(kit_net.n, sizeof cases / sizeof *cases); /* and none was sent twice */
+    T_EQ(net.n_calls, sizeof cases / sizeof *cases); /* and none was sent twice */
     kit_close();
 }
 
@@ -679,7 +679,7 @@ static void pages_have_an_end(void)
     for (unsigned i = 0; i < 30 && kit_told.times == 0; i++)
         answer(200, "{\"participants\":[],\"next_page_uri\":\"" PARTIES "?Page=1\"}");
     T_EQ(kit_told.times, 1);
-    T_LT(kit_net.n, 12);
+    T_LT(net.n_calls, 12);
     kit_close();
 }
 
@@ -691,17 +691,17 @@ static void the_whole_has_a_deadline(void)
     kit_open();
     T_OK(order(LINE_CMD_MUTE, 2, "", ""));
     T_EQ(last()->req.timeout_ms, 10000);
-    kit_net.now += 9000;
+    net.now += 9000;
     answer(200, "{\"conferences\":[" ROOM(KIT_CF1, "init") "]}");
     T_EQ(last()->req.timeout_ms, 10000);
     answer(200, "{}");
     T_EQ(kit_told.http_status, 200);
     T_OK(order(LINE_CMD_MUTE, 2, "", ""));
-    kit_net.now += 15000;
+    net.now += 15000;
     answer(200, "{\"conferences\":[" ROOM(KIT_CF1, "init") "]}");
     T_EQ(last()->req.timeout_ms, 5000);
     T_OK(order(LINE_CMD_MUTE, 2, "", ""));
-    kit_net.now += 20001;
+    net.now += 20001;
     answer(200, "{\"conferences\":[" ROOM(KIT_CF1, "init") "]}");
     T_EQ(kit_told.times, 1);
     T_EQ(kit_told.http_status, 0);
@@ -724,16 +724,16 @@ static void closing_tells_nothing_more(void)
     T_OK(order(LINE_CMD_LOOK_UP, -1, "", ""));
     kit_close();
     T_EQ(kit_told.times, 0);
-    T_TRUE(kit_net.calls[0].canceled && kit_net.calls[1].canceled);
+    T_TRUE(net.calls[0].canceled && net.calls[1].canceled);
     /* From inside of an answer, too. */
     kit_open();
     T_OK(order(LINE_CMD_MUTE, 0, "", ""));
     T_OK(order(LINE_CMD_UNMUTE, 0, "", ""));
     kit_when_told = close_within;
     answer(200, "{}");
-    T_TRUE(kit_net.calls[0].canceled);
+    T_TRUE(net.calls[0].canceled);
     T_EQ(order(LINE_CMD_MUTE, 0, "", ""), ERR_CLOSED);
-    kit_net.pool.closed(kit_net.pool.closed_arg);
+    net.pool.closed(net.pool.closed_arg);
     T_EQ(closed_within, 1);
 }
 
@@ -744,7 +744,7 @@ static void memory_that_is_out_is_told(void)
     for (unsigned long n = 1; n < 60; n++) {
         int rc;
 
-        kit_net.n = 0;
+        net.n_calls = 0;
         (void)mem_fault_after(n);
         rc = order(LINE_CMD_OFFER, 2, "Press 1", "t");
         (void)mem_fault_after(0);
@@ -754,7 +754,7 @@ static void memory_that_is_out_is_told(void)
             break;
         }
         T_EQ(rc, ERR_NOMEM);
-        T_EQ(kit_net.n, 0);
+        T_EQ(net.n_calls, 0);
     }
     T_EQ(kit_told.times, 1);
     kit_close();
@@ -796,7 +796,7 @@ static void a_recording_is_fetched_by_its_sid(void)
     kit_open();
     T_OK(fetch(2, 0));
     asks("GET", AT "/Recordings/" KIT_RE1 ".wav?RequestedChannels=2", "");
-    T_STR_EQ(last()->authorization, BASIC_TOKEN);
+    T_STR_EQ(last()->auth, BASIC_TOKEN);
     T_GT(last()->req.timeout_ms, 60000);
     last()->req.on_data(last()->req.arg, STR("RIFF"));
     last()->req.on_data(last()->req.arg, STR("more"));

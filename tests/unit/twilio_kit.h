@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #ifndef TESTS_UNIT_TWILIO_KIT_H
 #define TESTS_UNIT_TWILIO_KIT_H
-/*
- * The carrier over a pool and a clock that stand here instead of the real ones: a linker takes a function from an
- * archive only when nobody else has it.
- */
+/* The carrier over the pool and the clock of pool_kit.h, and what it told. */
 #include "plugin/base/mem.h"
 #include "plugin/carrier/carrier.h"
-#include "tests/unit/t.h"
+#include "tests/unit/pool_kit.h"
 
 #define KIT_PUBLIC "https://voice.example.com/base"
 #define KIT_AC "AC00000000000000000000000000000001"
@@ -18,84 +15,6 @@
 #define KIT_CF1 "CF00000000000000000000000000000001"
 #define KIT_CF2 "CF00000000000000000000000000000002"
 #define KIT_RE1 "RE00000000000000000000000000000001"
-#define KIT_CALLS 48u
-
-struct httpc_call {
-    struct httpc_request req;
-    char method[8], path[700], body[9000], authorization[200], type[60];
-    bool open, canceled;
-};
-
-struct httpc {
-    void (*closed)(void *);
-    void *closed_arg;
-};
-
-static struct {
-    uint64_t now;
-    struct httpc_call calls[KIT_CALLS];
-    unsigned n;
-    struct httpc pool;
-    char base_url[200];
-    unsigned warm;
-    int send_rc;
-} kit_net;
-
-int httpc_open(struct httpc **out, struct loop *l, const struct httpc_config *config, const struct log *log,
-               struct err *e)
-{
-    (void)l;
-    (void)log;
-    (void)e;
-    T_TRUE(str_copy(kit_net.base_url, sizeof kit_net.base_url, config->base_url));
-    kit_net.warm = config->warm_conns;
-    *out = &kit_net.pool;
-    return 0;
-}
-
-int httpc_send(struct httpc *c, const struct httpc_request *req, struct httpc_call **out)
-{
-    struct httpc_call *call = &kit_net.calls[kit_net.n];
-
-    T_PTR_EQ(c, &kit_net.pool);
-    T_MUST(kit_net.n < KIT_CALLS);
-    if (kit_net.send_rc < 0)
-        return kit_net.send_rc;
-    kit_net.n++;
-    memset(call, 0, sizeof *call);
-    call->req = *req;
-    T_TRUE(str_copy(call->method, sizeof call->method, str_of(req->method)));
-    T_TRUE(str_copy(call->path, sizeof call->path, req->path));
-    T_TRUE(str_copy(call->body, sizeof call->body, req->body));
-    for (unsigned i = 0; i < req->n_headers; i++) {
-        if (str_ieq(req->headers[i].name, STR("authorization")))
-            T_TRUE(str_copy(call->authorization, sizeof call->authorization, req->headers[i].value));
-        if (str_ieq(req->headers[i].name, STR("content-type")))
-            T_TRUE(str_copy(call->type, sizeof call->type, req->headers[i].value));
-    }
-    call->open = true;
-    *out = call;
-    return 0;
-}
-
-void httpc_cancel(struct httpc_call *call)
-{
-    T_TRUE(call->open);
-    call->open = false;
-    call->canceled = true;
-}
-
-void httpc_close(struct httpc *c, void (*closed)(void *arg), void *arg)
-{
-    c->closed = closed;
-    c->closed_arg = arg;
-}
-
-uint64_t loop_now_ms(const struct loop *l)
-{
-    (void)l;
-    return kit_net.now;
-}
 
 /* ---- the carrier, and what it told ---- */
 
@@ -176,11 +95,11 @@ static inline int kit_open_with(const struct twilio_config *config, struct err *
 {
     static struct log log;
 
-    memset(&kit_net, 0, sizeof kit_net);
+    memset(&net, 0, sizeof net);
     memset(&kit_told, 0, sizeof kit_told);
     kit_when_told = NULL;
     kit_logged[0] = '\0';
-    kit_net.now = 5000;
+    net.now = 5000;
     log_init(&log, kit_log_line, NULL, LOG_DEBUG);
     return twilio_open(&kit_carrier, NULL, config, kit_answer_fn, &kit_told, &log, e);
 }
@@ -202,11 +121,11 @@ static inline void kit_close(void)
     unsigned closed = 0;
 
     kit_carrier->ops->close(kit_carrier, kit_count, &closed);
-    T_MUST(kit_net.pool.closed != NULL);
-    kit_net.pool.closed(kit_net.pool.closed_arg);
+    T_MUST(net.pool.closed != NULL);
+    net.pool.closed(net.pool.closed_arg);
     T_EQ(closed, 1);
-    for (unsigned i = 0; i < kit_net.n; i++)
-        T_FALSE(kit_net.calls[i].open);
+    for (unsigned i = 0; i < net.n_calls; i++)
+        T_FALSE(net.calls[i].open);
 }
 
 #endif
