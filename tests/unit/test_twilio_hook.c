@@ -272,6 +272,40 @@ static void memory_that_is_out_is_an_error(void)
     kit_close();
 }
 
+/* Whatever comes: it is read, refused, or of no concern, and nothing of it is read twice or too far. */
+static void anything_may_come(void)
+{
+    static const char *const paths[] = {"/twilio/voice", "/twilio/status", "/twilio/conference", "/twilio/amd",
+                                        "/twilio/gather", "/twilio/recording", "/twilio/announce", "/twilio/after"};
+    static const char good[] = "CallSid=" KIT_CA1 "&ConferenceSid=" KIT_CF1 "&RecordingSid=" KIT_RE1 "&From=a&To=b"
+        "&CallStatus=busy&AnsweredBy=human&StatusCallbackEvent=conference-end&RecordingStatus=completed&Digits=1"
+        "&ParticipantLabel=model~01234567&SequenceNumber=3";
+    static const char bytes[] = "&=%+~0aF\xff\n";
+    unsigned seed = 7, read = 0, refused = 0;
+    char query[200], body[600];
+
+    kit_open();
+    for (unsigned round = 0; round < 4000; round++) {
+        char *where[2] = {query, body};
+        int rc;
+
+        (void)snprintf(query, sizeof query, "%s", OURS "&token=act_1");
+        (void)snprintf(body, sizeof body, "%s", good);
+        for (unsigned i = 0; i < round % 4; i++) {
+            seed = seed * 1103515245u + 12345u;
+            where[i & 1][(seed >> 8) % strlen(where[i & 1])] = bytes[(seed >> 4) % (sizeof bytes - 1)];
+        }
+        rc = read_hook(paths[round / 4 % 8], query, body);
+        T_TRUE(rc == 0 || rc == ERR_INVALID);
+        read += rc == 0;
+        refused += rc != 0;
+        kit_logged[0] = '\0';
+    }
+    T_GT(read, 1000);
+    T_GT(refused, 200);
+    kit_close();
+}
+
 /* ---- signatures ---- */
 
 static int verify(const char *path, const char *query, const char *body, const char *name, const char *signature)
@@ -327,6 +361,7 @@ int main(void)
     T_RUN(what_is_missing_is_named);
     T_RUN(texts_have_bounds_and_stay_out_of_the_log);
     T_RUN(memory_that_is_out_is_an_error);
+    T_RUN(anything_may_come);
     T_RUN(the_public_url_is_what_is_signed);
     carrier_event_free(&ev);
     return T_DONE();
