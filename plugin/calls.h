@@ -65,6 +65,8 @@ int calls_leg(struct calls *cs, struct str call, struct str openai_call_id, stru
 void calls_line(struct calls *cs, struct str call, enum line_tell what, struct str text);
 /* LINE_FX_NOTICE: words about recording are due; LINE_EV_NOTICE_HEARD follows once they were heard. */
 void calls_notice(struct calls *cs, struct str call);
+/* The recording pauses, or goes on: what is said meanwhile stands in the transcript as "[not recorded]". */
+void calls_unrecorded(struct calls *cs, struct str call, bool paused);
 /*
  * Keys that the carrier collected from the caller: as if they had been pressed in the conversation. While a PIN is
  * awaited they go to its check and nowhere else.

@@ -323,6 +323,15 @@ void calls_notice(struct calls *cs, struct str call)
         feed(lc, CALL_EV_NOTICE, STR(""));
 }
 
+void calls_unrecorded(struct calls *cs, struct str call, bool paused)
+{
+    struct live *lc = cs != NULL ? live_find(cs, call) : NULL;
+    struct call_event ev = {.kind = CALL_EV_UNRECORDED, .u.flag = paused};
+
+    if (lc != NULL && lc->has_line)
+        live_feed(lc, &ev);
+}
+
 void calls_keys(struct calls *cs, struct str call, struct str digits)
 {
     for (size_t i = 0; i <= digits.n; i++) {

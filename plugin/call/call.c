@@ -629,6 +629,7 @@ void call_step(struct call *c, const struct call_event *ev, struct call_now now,
     case CALL_EV_HOLD:
     case CALL_EV_RESUME:
     case CALL_EV_NOTICE:
+    case CALL_EV_UNRECORDED:
     case CALL_EV_VOICEMAIL:
     case CALL_EV_LINE_OVER: call_on_line(c, ev, now, fx); break;
     case CALL_EV_LEAVE: (void)fx_add(fx, CALL_FX_DETACH); return;

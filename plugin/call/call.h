@@ -205,6 +205,7 @@ enum call_voicemail { /* words for an answering machine */
 
 #define CALL_KEYS_MAX 32   /* digits gathered before they are told */
 #define CALL_ANNOUNCED 8u  /* items whose words are not known yet */
+#define CALL_UNRECORDED 64u
 #define CALL_ITEM_BYTES 80 /* longest item id that is asked for */
 
 struct announced { /* an item of the conversation that should get words */
@@ -244,6 +245,9 @@ struct call {
     char keys[CALL_KEYS_MAX + 1], spent_keys[CALL_KEYS_MAX + 1]; /* the second is named by effects; both are wiped */
     struct announced announced[CALL_ANNOUNCED];
     unsigned next_announced;
+    bool unrecorded;       /* turns are kept without their words */
+    uint64_t unrecorded_ids[CALL_UNRECORDED]; /* hashes of items that were said so: their words may come later */
+    unsigned next_unrecorded;
     bool turned;           /* the assistant was heard since the last turn of the human */
     int sip_status;
     unsigned turns, pin_tries;

@@ -332,6 +332,9 @@ void call_on_line(struct call *c, const struct call_event *ev, struct call_now n
     case CALL_EV_HOLD: on_hold(c, fx); break;
     case CALL_EV_RESUME: on_resume(c, now, fx); break;
     case CALL_EV_NOTICE: on_notice(c); break;
+    case CALL_EV_UNRECORDED:
+        c->unrecorded = ev->u.flag;
+        break;
     case CALL_EV_VOICEMAIL: on_voicemail(c, ev->u.text, now, fx); break;
     case CALL_EV_LINE_OVER: on_line_over(c, ev, now, fx); break;
     default: break;

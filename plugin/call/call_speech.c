@@ -11,13 +11,32 @@
 
 /* ---- What was said ---- */
 
+static bool is_unrecorded(const struct call *c, struct str item)
+{
+    uint64_t h = floor_hash(item);
+
+    for (unsigned i = 0; i < CALL_UNRECORDED; i++)
+        if (c->unrecorded_ids[i] == h)
+            return true;
+    return false;
+}
+
+/* Its words may come when the recording goes on again. */
+static void note_unrecorded(struct call *c, struct str item)
+{
+    if (c->unrecorded && item.n > 0 && !is_unrecorded(c, item))
+        c->unrecorded_ids[c->next_unrecorded++ % CALL_UNRECORDED] = floor_hash(item);
+}
+
 /* new_turns: 1 when each row is a turn of its own, 0 when rows of earlier turns change. */
 static void emit_rows(struct call *c, unsigned new_turns, struct call_effects *fx)
 {
     for (unsigned i = 0; i < fx->rows.n; i++) {
-        const struct transcript_row *row = &fx->rows.v[i];
+        struct transcript_row *row = &fx->rows.v[i];
         struct call_fx *f = fx_add(fx, CALL_FX_SAVE_TURN);
 
+        if (row->text.n > 0 && is_unrecorded(c, row->item_id))
+            row->text = STR("[not recorded]");
         f->u.turn = *row;
         if (row->text.n == 0)
             continue;
@@ -115,14 +134,18 @@ static void on_found_words(struct call *c, const struct call_event *ev, struct c
 
 static void note_announced(struct call *c, const struct call_event *ev)
 {
+    if (ev->kind == CALL_EV_SPEECH_STARTED || ev->kind == CALL_EV_COMMITTED || ev->kind == CALL_EV_ITEM_ADDED)
+        note_unrecorded(c, ev->u.item.id);
     switch (ev->kind) {
     case CALL_EV_COMMITTED: announce(c, ev->u.item.id, CALL_WHO_CALLER); break;
     case CALL_EV_ITEM_ADDED: announce(c, ev->u.item.id, ev->u.item.who); break;
     case CALL_EV_CALLER_TEXT:
     case CALL_EV_CALLER_TEXT_FAILED: words_known(c, ev->u.item.id); break;
     case CALL_EV_RESPONSE_DONE:
-        for (unsigned i = 0; i < ev->u.response.n_outputs; i++)
+        for (unsigned i = 0; i < ev->u.response.n_outputs; i++) {
             words_known(c, ev->u.response.outputs[i].item_id);
+            note_unrecorded(c, ev->u.response.outputs[i].item_id);
+        }
         break;
     default: break;
     }

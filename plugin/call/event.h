@@ -27,6 +27,7 @@ enum call_ev {
     CALL_EV_HOLD,          /* the caller hears music */
     CALL_EV_RESUME,
     CALL_EV_NOTICE,        /* words about recording are due (again) */
+    CALL_EV_UNRECORDED,    /* u.flag: what is said from now on is not to be kept, or is again */
     CALL_EV_VOICEMAIL,     /* a machine answered: say u.text once (empty: words of its own) */
     CALL_EV_LINE_OVER,     /* everybody is gone, or is no concern of ours any more: u.end */
     /* tools */
@@ -137,6 +138,7 @@ struct call_event {
             bool speak;      /* and it should say something about it */
         } tell;
         struct str text;
+        bool flag;
         uint32_t ticket;
     } u;
 };

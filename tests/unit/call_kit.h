@@ -34,7 +34,7 @@ struct kit {
     unsigned n_hops, notices[CALL_NOTICE_ENDED + 1];
     const char *hops[KIT_LIST];
     const char *saved, *tool_saved, *phase; /* the last of each */
-    char tool_output[400];
+    char tool_output[400], turn[200];
     uint32_t ticket;
     unsigned saved_columns;
     unsigned spins;
@@ -150,6 +150,7 @@ static inline void kit_on_note(struct kit *k, const struct call_fx *f)
         kit_read(k, f->u.tool_row.output);
         break;
     case CALL_FX_SAVE_TURN:
+        kit_copy(k->turn, sizeof k->turn, f->u.turn.text);
         kit_read(k, f->u.turn.item_id);
         kit_read(k, f->u.turn.text);
         break;

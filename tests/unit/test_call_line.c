@@ -638,6 +638,38 @@ static void turns_of_the_callee(void)
     kit_close(&kit);
 }
 
+static void said(const char *item, const char *text)
+{
+    struct call_event ev = {.kind = CALL_EV_CALLER_TEXT};
+
+    ev.u.item.id = str_of(item);
+    ev.u.item.text = str_of(text);
+    kit_step(&kit, &ev);
+}
+
+static void unrecorded(void)
+{
+    struct call_event ev = {.kind = CALL_EV_UNRECORDED, .u.flag = true};
+    struct call_output words = {.item_id = STR("item_echo"), .text = STR("4111 1111, right?")};
+
+    live();
+    kit_item(&kit, CALL_EV_COMMITTED, "item_before");
+    kit_step(&kit, &ev);
+    said("item_before", "My card is the following."); /* said before, written down later */
+    T_STR_EQ(kit.turn, "My card is the following.");
+    kit_item(&kit, CALL_EV_COMMITTED, "item_card");
+    kit_done(&kit, "resp_1", CALL_RESPONSE_COMPLETED, &words, 1);
+    T_STR_EQ(kit.turn, "[not recorded]");
+    ev.u.flag = false;
+    kit_step(&kit, &ev);
+    said("item_card", "4111 1111"); /* the words come when it goes on again */
+    T_STR_EQ(kit.turn, "[not recorded]");
+    kit_item(&kit, CALL_EV_COMMITTED, "item_after");
+    said("item_after", "Thanks.");
+    T_STR_EQ(kit.turn, "Thanks.");
+    kit_close(&kit);
+}
+
 int main(void)
 {
     T_RUN(first_leg);
@@ -657,5 +689,6 @@ int main(void)
     T_RUN(restored);
     T_RUN(missed_words);
     T_RUN(turns_of_the_callee);
+    T_RUN(unrecorded);
     return T_DONE();
 }

@@ -518,6 +518,7 @@ static void make(struct made *m, enum call_ev kind, unsigned variant)
     case CALL_EV_CONTEXT:
     case CALL_EV_DTMF: m->ev.u.text = variant % 2 ? STR("#") : STR("7"); break;
     case CALL_EV_VOICEMAIL: m->ev.u.text = variant % 2 ? STR("Please call back.") : STR(""); break;
+    case CALL_EV_UNRECORDED: m->ev.u.flag = variant % 2; break;
     case CALL_EV_LINE_OVER: make_end(m, variant); break;
     case CALL_EV_TELL:
         m->ev.u.tell.id = STR("a message");
