@@ -34,7 +34,8 @@ enum carrier_said { /* what a webhook says */
     SAID_NOTHING = 0,         /* understood, of no concern */
     SAID_INCOMING,            /* a call rings at our number: steps are due as the answer */
     SAID_STATUS, SAID_ROOM, SAID_MACHINE, SAID_DIGITS, SAID_RECORDING, /* `event` holds it */
-    SAID_NEEDS_WORDS,         /* the carrier fetches what it should say (announcement `token`) */
+    SAID_NEEDS_WORDS,         /* the carrier fetches what it should say (announcement `token`); of a token that is
+                                 not known ("silence": a held model) nothing is to be heard: no steps */
     SAID_DIAL_ENDED           /* the caller left the room by itself or the room ended: steps are due */
 };
 
