@@ -30,11 +30,12 @@ static void put_time(struct buf *b, const char *key, uint64_t ms)
         jw_int(b, (int64_t)ms);
 }
 
-static const char *status_of(struct str state)
+/* Once live it stays so: the leg of a call that has a line may come again. */
+static const char *status_of(struct str state, uint64_t live_at)
 {
     if (str_eqc(state, JOURNAL_OVER))
         return "ended";
-    return str_eqc(state, JOURNAL_LIVE) || str_eqc(state, JOURNAL_LEAVING) ? "live" : "ringing";
+    return live_at != 0 || str_eqc(state, JOURNAL_LIVE) || str_eqc(state, JOURNAL_LEAVING) ? "live" : "ringing";
 }
 
 static void put_call(struct buf *b, sqlite3_stmt *st, bool whole)
@@ -50,7 +51,7 @@ static void put_call(struct buf *b, sqlite3_stmt *st, bool whole)
     for (int i = 0; i < (int)(sizeof names / sizeof *names); i++)
         if (names[i] != NULL)
             jw_kstr(b, names[i], journal_text(st, i));
-    jw_kstrc(b, "status", status_of(journal_text(st, 7)));
+    jw_kstrc(b, "status", status_of(journal_text(st, 7), live));
     put_time(b, "received_at", received);
     put_time(b, "accepted_at", accepted);
     put_time(b, "live_at", live);

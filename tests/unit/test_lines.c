@@ -158,6 +158,46 @@ static void a_leg_is_tied_once(void)
     kit_done(&k);
 }
 
+struct adopted {
+    unsigned calls, n;
+    bool has_line;
+    char state[16], spec[64];
+};
+
+static void on_adopted(void *arg, int rc, const struct journal_found *found, unsigned n, unsigned held)
+{
+    struct adopted *a = arg;
+
+    T_OK(rc);
+    T_EQ(held, 0);
+    a->n = n;
+    for (unsigned i = 0; i < n; i++) {
+        a->has_line = found[i].has_line;
+        (void)str_copy(a->state, sizeof a->state, found[i].row.state);
+        (void)str_copy(a->spec, sizeof a->spec, found[i].line_spec);
+    }
+    a->calls++;
+}
+
+static void the_next_instance_knows_what_was_asked_for(void)
+{
+    struct kit k;
+    struct adopted a = {0};
+
+    kit_init(&k);
+    kit_open(&k, 0);
+    (void)put(&k, "call_1", REF, "", "");
+    kit_close(&k);
+    kit_open(&k, 0);
+    T_OK(journal_adopt(k.s, on_adopted, &a));
+    T_TRUE(kit_wait(&k, &a.calls, 1, 10000));
+    T_EQ(a.n, 1);
+    T_TRUE(a.has_line);
+    T_STR_EQ(a.state, JOURNAL_WAITING);
+    T_STR_EQ(a.spec, "{\"purpose\":\"x\"}");
+    kit_done(&k);
+}
+
 static void rows_come_back(void)
 {
     struct kit k;
@@ -207,6 +247,7 @@ int main(void)
 {
     T_RUN(a_key_makes_one_call);
     T_RUN(a_leg_is_tied_once);
+    T_RUN(the_next_instance_knows_what_was_asked_for);
     T_RUN(rows_come_back);
     return T_DONE();
 }
