@@ -121,6 +121,24 @@ openclaw_tool() {
     ln -sfn ../openclaw/node_modules/.bin/openclaw "$TOOLS/bin/openclaw"
 }
 
+# What npm fetches for the gateway's Discord plugin, which the gateway trusts only when it installs it itself by this
+# name: a test does that again from here, without the network.
+discord_plugin() {
+    spec=npm:@openclaw/discord@$OPENCLAW_VERSION
+    [ "$(cat "$TOOLS/discord/spec" 2>/dev/null)" = "$spec" ] && return 0
+    home=$TOOLS/discord/home
+    rm -rf "$TOOLS/discord"
+    mkdir -p "$home"
+    if (quietly "fetch the gateway's Discord plugin" env HOME="$home" OPENCLAW_STATE_DIR="$home/.openclaw" \
+        npm_config_userconfig="${npm_config_userconfig:-$HOME/.npmrc}" \
+        npm_config_cache="$TOOLS/discord" openclaw plugins install "$spec" --force --accept-capabilities); then
+        echo "$spec" >"$TOOLS/discord/spec"
+    else
+        say "the test of messages to Discord will be skipped"
+    fi
+    rm -rf "$home"
+}
+
 node_headers() {
     version=${NAPI_PACKAGE##*@}
     package=$TOOLS/node-api-headers/node_modules/node-api-headers/package.json
@@ -162,6 +180,7 @@ node_tool
 numbers
 if [ "$BUILD_ONLY" = no ]; then
     openclaw_tool
+    discord_plugin
     node_headers
     tokenizer
     test_packages

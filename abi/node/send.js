@@ -20,6 +20,7 @@ const NOT_SET_UP = /not configured|bot token (?:is )?missing|missing (?:bot )?to
 const REFUSED = new RegExp(["chat not found", "user not found", "blocked by the user", "bot was kicked",
   "user is deactivated", "have no rights", "can't initiate conversation", "cannot send messages to this user",
   "unknown (?:user|channel|recipient)", "missing access", "missing permissions", "recipient is (?:not a valid|required|ambiguous)",
+  "blocks dms", "privacy settings disallow",
   "invalid .*(?:target|recipient|chat)", "chat_id", "peer_id_invalid", "forbidden"].join("|"), "i");
 /* All of these come before the queue has a row of it, so that the same id may be used again. */
 const NOT_READY = /not started|not running|starting up|queue is full|admission closed|shutting down|draining/i;

@@ -48,8 +48,9 @@ let made = null;
 
 /**
  * An authority and what it signed, made once a process. Each of server (127.0.0.1 and localhost),
- * expired, future, wrongHost, unknownCa (signed by nobody known) is {cert, key, certFile, keyFile}.
- * @returns {{dir, caFile, ca, server, expired, future, wrongHost, unknownCa}}
+ * expired, future, wrongHost, unknownCa (signed by nobody known), discord (discord.com, for its
+ * simulator) is {cert, key, certFile, keyFile}.
+ * @returns {{dir, caFile, ca, server, expired, future, wrongHost, unknownCa, discord}}
  */
 export function makeCerts() {
   if (made)
@@ -68,6 +69,7 @@ export function makeCerts() {
     expired: leaf(dir, 'expired', { san: here, from: at(-20), to: at(-2) }),
     future: leaf(dir, 'future', { san: here, from: at(2), to: at(20) }),
     wrongHost: leaf(dir, 'wronghost', { san: 'DNS:other.example,IP:192.0.2.1', ...now }),
+    discord: leaf(dir, 'discord', { san: 'DNS:discord.com,DNS:gateway.discord.gg', ...now }),
     unknownCa: leaf(dir, 'unknownca', { ca: 'stranger', san: here, ...now }) };
   return made;
 }
