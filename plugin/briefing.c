@@ -29,7 +29,7 @@ struct briefing {
     bool files;          /* the level opens them */
     struct timer *timer; /* NULL, unless the files had to be waited for */
     bool looking;        /* they still are */
-    uint64_t files_by_ms;
+    uint64_t files_by_ms, begun_us;
     struct json *history;
     struct context_piece *pieces; /* their texts are in `texts` */
     unsigned n, cap;
@@ -185,9 +185,10 @@ static void finish(struct briefing *b)
     if (b->fn != NULL && context_write(&block, b->app->tokens, &q, b->pieces, b->n, &stats) < 0)
         buf_clear(&block);
     if (b->fn != NULL && b->app->config->logging.include_context_injection)
-        log_info(&b->app->log, "context: %zu tokens from %zu of %zu pieces in %llu us", stats.tokens,
+        log_info(&b->app->log, "context: %zu tokens from %zu of %zu pieces, %llu us after it was asked for, %llu us of them to "
+                 "write it", stats.tokens,
                  stats.pieces_used, stats.pieces_used + stats.pieces_left,
-                 (unsigned long long)(clock_mono_us() - begun));
+                 (unsigned long long)(clock_mono_us() - b->begun_us), (unsigned long long)(clock_mono_us() - begun));
     if (b->fn != NULL)
         b->fn(b->arg, buf_str(&block));
     buf_free(&block);
@@ -281,6 +282,7 @@ int briefing_start(struct briefing **out, struct app *app, const struct briefing
     b->arg = arg;
     (void)str_copy(b->number, sizeof b->number, ask->number);
     b->files = files;
+    b->begun_us = clock_mono_us();
     buf_init(&b->texts, TEXT_BYTES);
     if (!(history && people_history(app->store, ask->number, HISTORY_CALLS, HISTORY_MESSAGES, on_history, b) == 0) &&
         !(files && files_start(b))) {

@@ -10,7 +10,7 @@ import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { WebSocketServer } from 'ws';
 import { makeCerts } from '../lib/certs.mjs';
-import { startHost } from '../lib/host.mjs';
+import { mergeConfig, startHost } from '../lib/host.mjs';
 import { sleep, tmpdir } from '../lib/util.mjs';
 
 /** Time given to a row, as OCV_BENCH_SCALE says: 1 is what `make bench` takes. */
@@ -141,12 +141,13 @@ export async function client(port) {
 
 /**
  * OpenAI for measurements: accepts every call at once, opens every sideband and says session.created,
- * checks and simulates nothing. `accepted` (call id -> moment), `attached` counts sidebands, onAccept.
+ * checks and simulates nothing. `accepted` (call id -> moment), `attached` counts sidebands, onAccept(id, moment),
+ * onBody(id or undefined, text) of each request, onAttach(id, moment, socket).
  */
 export async function fastOpenAI() {
   const { server: cert, caFile } = makeCerts();
   const peer = { caFile, apiKey: 'sk-bench', accepted: new Map(), attached: 0, live: new Set(),
-    onAccept: null, onAttach: null, sideband: true };
+    onAccept: null, onBody: null, onAttach: null, sideband: true };
   const server = https.createServer({ cert: cert.cert, key: cert.key, keepAliveTimeout: 120000 },
     (req, res) => {
       const now = performance.now();
@@ -155,8 +156,10 @@ export async function fastOpenAI() {
         peer.accepted.set(id, now);
         peer.onAccept?.(id, now);
       }
-      req.resume();
+      const parts = [];
+      req.on('data', (part) => peer.onBody && parts.push(part));
       req.on('end', () => {
+        peer.onBody?.(id, Buffer.concat(parts).toString());
         const body = req.url.startsWith('/v1/models') ? '{"object":"list","data":[]}' : '';
         res.writeHead(200, { 'content-length': body.length });
         res.end(body);
@@ -177,7 +180,7 @@ export async function fastOpenAI() {
       ws.send(JSON.stringify({ type: 'session.created', event_id: `ev_${peer.attached}`,
         session: { type: 'realtime', object: 'realtime.session', id: `sess_${id}` } }));
       peer.attached += 1;
-      peer.onAttach?.(id, performance.now());
+      peer.onAttach?.(id, performance.now(), ws);
     });
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', 2048, resolve));
@@ -190,15 +193,15 @@ export async function fastOpenAI() {
   return peer;
 }
 
-/** Starts the native host against that peer, on its own core. More: {stateDir, dir, changes}. */
-export async function benchHost(openai, { voice = {}, security = {}, stateDir = undefined, ...more } = {}) {
+/** Starts the native host against that peer, on its own core. More: {stateDir, dir}, changes of the configuration. */
+export async function benchHost(openai, { voice = {}, security = {}, stateDir = undefined, changes = {}, ...more } = {}) {
   const begun = performance.now();
-  const host = await startHost({ ...more, stateDir, config: {
+  const host = await startHost({ ...more, stateDir, config: mergeConfig({
     channels: { voice: { enabled: true, ...(stateDir ? { state_dir: stateDir } : {}),
       openai: { api_key: openai.apiKey, project_id: 'proj_bench', base_url: openai.url,
         ...(openai.caFile ? { ca_file: openai.caFile } : {}) },
       webhook: { port: 0, secret }, call: { max_concurrent: 10000 }, ...voice } },
-    security: { voice: { ...security } }, logging: { voice: { level: 'warn' } } } });
+    security: { voice: { ...security } }, logging: { voice: { level: 'warn' } } }, changes) });
   host.startMs = performance.now() - begun;
   host.port = host.ready.port;
   pin(host.pid, true);
