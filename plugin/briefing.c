@@ -185,10 +185,10 @@ static void finish(struct briefing *b)
     if (b->fn != NULL && context_write(&block, b->app->tokens, &q, b->pieces, b->n, &stats) < 0)
         buf_clear(&block);
     if (b->fn != NULL && b->app->config->logging.include_context_injection)
-        log_info(&b->app->log, "context: %zu tokens from %zu of %zu pieces, %llu us after it was asked for, %llu us of them to "
-                 "write it", stats.tokens,
-                 stats.pieces_used, stats.pieces_used + stats.pieces_left,
-                 (unsigned long long)(clock_mono_us() - b->begun_us), (unsigned long long)(clock_mono_us() - begun));
+        log_info(&b->app->log, "context: %zu tokens from %zu of %zu pieces, %llu us after it was asked for, %llu us of "
+                 "them to write it", stats.tokens, stats.pieces_used, stats.pieces_used + stats.pieces_left,
+                 (unsigned long long)(clock_mono_us() - b->begun_us),
+                 (unsigned long long)(clock_mono_us() - begun));
     if (b->fn != NULL)
         b->fn(b->arg, buf_str(&block));
     buf_free(&block);
