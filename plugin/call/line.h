@@ -69,6 +69,7 @@ enum leg_role { ROLE_CALLER = 0, ROLE_MODEL, ROLE_OTHER };
 
 struct line_job { /* private: one command at a time for one thing; lives in memory alone */
     unsigned n, what, fails; /* n: number of the command in flight, 0 none */
+    bool on;
     uint64_t until_ms, next_ms;
 };
 
@@ -172,7 +173,7 @@ struct line {
     bool model_live;                /* said so, and not gone since */
     bool over_told;                 /* LINE_FX_OVER is out */
     /* private */
-    bool hold_want, model_check, dirty, notice_asked, newcomer, pause_want, record_stop, fetched, refer_open;
+    bool hold_want, model_check, dirty, notice_asked, newcomer, pause_want, record_stop, fetched, handed_over;
     bool voicemail_told, machine_end, look_now, look_slow, announced_ringing;
     unsigned model_tries, model_brings, next_cmd, next_past;
     uint64_t model_brought_wall_ms, resume_wall_ms, voicemail_due_wall_ms, record_wall_ms, looked_wall_ms,
