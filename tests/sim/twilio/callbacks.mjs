@@ -43,6 +43,7 @@ export class Callbacks {
     this.held = new Map();
     this.log = []; // {t, kind, url, params, status, body, error, ms, attempt, fault}
     this.underWay = new Set();
+    this.closed = false;
   }
 
   sender(timeoutMs) {
@@ -52,6 +53,7 @@ export class Callbacks {
   }
 
   close() {
+    this.closed = true;
     this.senders.forEach((sender) => sender.close());
   }
 
@@ -71,8 +73,14 @@ export class Callbacks {
 
   /** Tells something, in the order of `key`; nobody waits for it. */
   send(kind, url, method, params, key) {
+    if (this.closed)
+      return;
     const rule = this.takeFault(kind, params);
-    const job = () => this.deliver(kind, url, method, params, rule);
+    const job = async () => {
+      const { status } = await this.deliver(kind, url, method, params, rule);
+      if (status < 200 || status > 299)
+        this.sim.alert(status === 0 ? 11205 : 11200, `${kind} callback to ${url}: ${status}`);
+    };
     if (rule?.action === 'drop') {
       this.record({ kind, url, params, status: 0, error: 'lost', fault: 'drop' });
     } else if (rule?.action === 'delay') {
@@ -131,10 +139,12 @@ export class Callbacks {
     const given = Object.fromEntries(Object.entries(params)
       .filter(([, value]) => value !== undefined && value !== null));
     const { url, retries, timeoutMs } = overrides(address, this.timeoutMs);
+    if (this.closed)
+      return { status: 0, error: 'closed', body: '', type: '' };
     const full = method === 'GET' ? `${url}${url.includes('?') ? '&' : '?'}${encode(given)}` : url;
     const local = this.route(full);
     if (local === null)
-      return this.record({ kind, url, params: given, status: 0, error: 'no route' });
+      return this.record({ kind, url, params: given, status: 0, error: 'no route', body: '', type: '' });
     const token = rule?.action === 'badSignature' ? 'wrong' : this.sim.signingToken;
     const body = method === 'GET' ? '' : encode(given);
     const headers = { 'user-agent': 'TwilioProxy/1.1', host: new URL(url).host,

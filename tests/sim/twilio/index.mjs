@@ -21,7 +21,7 @@
  *                        ones by twilio.route(publicUrl, target), also after a restart on another port
  *   callbackCa           CA of https targets
  *   numbers              own numbers: a list, or {number: {voiceUrl, voiceMethod, voiceFallbackUrl,
- *                        statusCallback}}; default '+15550001000'
+ *                        statusCallback}}; default '+15550001000', voiceUrl publicUrl + /twilio/voice
  *   openai               simulator of OpenAI that SIP legs reach; project: the user part that it takes
  *                        (any); modelOptions: options of its call(), like {brain, faults}
  *   people               {number: behaviour or [behaviours]}, as by person()
@@ -97,7 +97,8 @@ class TwilioSim extends EventEmitter {
     const numbers = opts.numbers ?? ['+15550001000'];
     const list = Array.isArray(numbers) ? numbers.map((n) => [n, {}]) : Object.entries(numbers);
     list.forEach(([number, fields]) => this.numbers.set(number, { number, sid: newSid('PN'),
-      createdAt: this.createdAt, updatedAt: this.createdAt, ...fields }));
+      createdAt: this.createdAt, updatedAt: this.createdAt,
+      voiceUrl: opts.publicUrl ? `${opts.publicUrl.replace(/\/$/, '')}/twilio/voice` : null, ...fields }));
     Object.entries(opts.people ?? {}).forEach(([number, how]) => this.person(number, ...[how].flat()));
     if (opts.publicUrl && opts.target)
       this.route(opts.publicUrl, opts.target);
@@ -265,7 +266,7 @@ class TwilioSim extends EventEmitter {
     if (!number?.voiceUrl)
       throw new Error(`${to} is no number of ours with a voiceUrl`);
     const person = this.people.get(from) ?? this.person(from, {});
-    const leg = new Leg(this, { to, from, direction: 'inbound', endpoint: person, dialFrom: to,
+    const leg = new Leg(this, { to, from, direction: 'inbound', endpoint: person,
       callerName: how.callerName, stirVerstat: how.stirVerstat ?? 'TN-Validation-Passed-A',
       forwardedFrom: how.forwardedFrom, callback: number.statusCallback ? { url: number.statusCallback,
         method: number.statusCallbackMethod ?? 'POST', events: ['completed'] } : null });
@@ -335,11 +336,11 @@ class TwilioSim extends EventEmitter {
   /** Ends everything. */
   async close() {
     this.task.cancel();
+    this.callbacks.close();
     for (const leg of this.allLegs.values()) {
       leg.callback = null;
       leg.end('completed');
     }
-    this.callbacks.close();
     if (this.server.server.listening)
       await this.server.close();
   }

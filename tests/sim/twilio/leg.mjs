@@ -158,6 +158,7 @@ export class Leg extends EventEmitter {
 
   leaveRoom(reason) {
     this.participant?.conference.leave(this.participant, reason);
+    this.participant = null;
     this.room = null;
     this.gather = null;
     this.emit('left');

@@ -85,8 +85,12 @@ function amdOf(params, async) {
     method: params[`${prefix}StatusCallbackMethod`] ?? 'POST' };
 }
 
+const notSimulated = ['Record', 'ConferenceRecord', 'ApplicationSid', 'Byoc', 'ClientNotificationUrl'];
+
 /* What a leg that is dialled by the API has in common, checked. */
 function legOptions(sim, params) {
+  notSimulated.filter((name) => name in params)
+    .forEach((name) => sim.violation(`${name} is not simulated`));
   checkTo(sim, params.To);
   checkFrom(sim, params.From, params.To);
   const timeoutS = Number(params.Timeout ?? 60);

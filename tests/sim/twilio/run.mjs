@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 // What a leg does by its TwiML: one verb after another, until it hangs up or is told otherwise.
 import { Bridge } from './conference.mjs';
-import { Task, until } from './task.mjs';
+import { Gone, Task, until } from './task.mjs';
 import { fetchDocument, playOne, readTwiml } from './sounds.mjs';
 import { flag } from './twiml.mjs';
 
@@ -160,9 +160,19 @@ class Run {
     return this.next(verb, { Digits: state.digits, FinishedOnKey: state.key, msg: 'Gather End' }, this.url);
   }
 
-  Dial(verb) {
+  async Dial(verb) {
     const [first] = verb.children;
-    return first?.name === 'Conference' ? this.conference(verb, first) : this.dialOut(verb);
+    if (verb.attrs.record || first?.attrs.record)
+      this.sim.violation('recording by <Dial> is not simulated');
+    try {
+      return await (first?.name === 'Conference' ? this.conference(verb, first) : this.dialOut(verb));
+    } catch (error) {
+      // Who hung up gets no further TwiML, but the action is told.
+      if (error instanceof Gone && this.leg.over && verb.attrs.action)
+        this.sim.callbacks.send('action', this.absolute(verb.attrs.action), verb.attrs.method ?? 'POST',
+          { ...this.leg.params(), DialCallStatus: 'completed' }, this.leg.sid);
+      throw error;
+    }
   }
 
   async conference(verb, noun) {
@@ -186,7 +196,7 @@ class Run {
       : [{ name: 'Number', attrs: {}, text: verb.text }];
     return nouns.map((noun) => {
       const { attrs } = noun;
-      return sim.originate({ to: noun.text.trim(), from: verb.attrs.callerId ?? leg.dialFrom ?? leg.from,
+      return sim.originate({ to: noun.text.trim(), from: verb.attrs.callerId ?? leg.from,
         direction: 'outbound-dial', parent: leg, timeoutS: Number(verb.attrs.timeout ?? 30),
         ringBufferMs: 0, sendDigits: attrs.sendDigits,
         whisper: attrs.url ? { url: this.absolute(attrs.url), method: attrs.method } : null,

@@ -168,6 +168,27 @@ describe('an outbound call through a conference', () => {
     });
   }
 
+  test('with early media joins while it rings; the first one fixes the callback', async () => {
+    const s = await set();
+    s.twilio.person(BOB, { rejects: 500 });
+    await addParty(s, 'early', BOB, 'caller', { EarlyMedia: 'true' });
+    const path = `/Conferences/${s.twilio.conferences[0].sid}`;
+    await finish(s);
+    assert.deepEqual(s.ours.of('/conference').map((p) => [p.StatusCallbackEvent, p.ReasonParticipantLeft]),
+      [['participant-join', undefined], ['participant-leave', 'participant_add_failed'],
+        ['conference-end', undefined]]);
+    assert.equal((await s.api('GET', `${path}.json`)).json.reason_conference_ended, 'last-participant-left');
+    assert.deepEqual((await s.api('GET', `${path}/Participants.json`)).json.participants, []);
+    s.twilio.person(BOB, { answers: false });
+    await addParty(s, 'late', BOB, 'caller');
+    const late = s.twilio.roomNamed('late', false);
+    await waitFor(() => s.twilio.legs()[0].status === 'ringing');
+    await s.api('POST', `/Conferences/${late.sid}.json`, { Status: 'completed' });
+    assert.throws(() => s.twilio.assertNoLegs(), /ringing/, 'who has not joined rings on');
+    await s.api('POST', `/Calls/${s.twilio.legs()[0].sid}.json`, { Status: 'canceled' });
+    await finish(s);
+  });
+
   test('is refused by the API for numbers and senders', async () => {
     const s = await set({ people: { [BOB]: { refused: 21215 } } });
     assert.equal((await addParty(s, 'r', BOB, 'caller')).json.code, 21215);
@@ -346,6 +367,10 @@ describe('an inbound call', () => {
     const line = s.twilio.dialIn({ from: BOB, ringHangupMs: 1000 });
     await line.leg.done();
     assert.equal(line.leg.status, 'no-answer');
+    s.ours.pages['/voice'] = '<Dial action="/base/after"><Conference>alone</Conference></Dial>';
+    await s.twilio.dialIn({ from: BOB, hangsUpMs: 500 }).leg.done();
+    await waitFor(() => s.ours.of('/after').length === 1);
+    assert.equal(s.ours.of('/after')[0].CallStatus, 'completed');
     s.ours.pages['/voice'] = 503;
     const lost = s.twilio.dialIn({ from: BOB });
     await lost.leg.done();
@@ -365,10 +390,32 @@ describe('faults', () => {
     await finish(s);
     assert.deepEqual(s.ours.of('/status').map((p) => p.CallStatus),
       ['initiated', 'completed', 'completed', 'in-progress']);
+    s.twilio.callbackFaults = [{ event: 'ringing', action: 'delay', ms: 100 }];
+    await addParty(s, 'f-2', BOB, 'caller', { StatusCallbackMethod: 'GET', StatusCallback: `${PUBLIC}/get?a=%20b` });
+    await finish(s);
+    await waitFor(() => s.twilio.callbacks.log.at(-1).params.CallStatus === 'ringing');
+    assert.ok(s.ours.got.filter((g) => g.path === '/get').every((g) => g.method === 'GET' && g.valid));
     s.twilio.callbackFaults = [{ event: 'initiated', action: 'badSignature' }];
-    await addParty(s, 'f-2', BOB, 'caller');
+    await addParty(s, 'f-3', BOB, 'caller');
     await s.twilio.idle();
     assert.deepEqual(s.ours.got.filter((g) => !g.valid).map((g) => g.params.CallStatus), ['initiated']);
+  });
+
+  test('of a server that never answers: the next callback comes all the same', async () => {
+    const s = await set({ callbackTimeoutMs: 200, orderMs: 20 });
+    const { got } = s.ours;
+    const silent = http.createServer((req) => got.push(req.headers['i-twilio-idempotency-token']));
+    await new Promise((resolve) => { silent.listen(0, '127.0.0.1', resolve); });
+    s.twilio.route(PUBLIC, `http://127.0.0.1:${silent.address().port}`);
+    s.twilio.person(BOB, { busy: true });
+    await addParty(s, 'f-4', BOB, 'caller', { StatusCallback: `${PUBLIC}/status#rc=1` });
+    await s.twilio.idle();
+    assert.deepEqual(s.twilio.callbacks.log.map((c) => [c.params.CallStatus, c.attempt, c.error]).sort(), [
+      ['busy', 1, 'timeout'], ['busy', 2, 'timeout'], ['initiated', 1, 'timeout'], ['initiated', 2, 'timeout']]);
+    assert.equal(new Set(got).size, 2, 'the same token on a retry');
+    assert.equal(s.twilio.alerts[0].code, 11205);
+    silent.closeAllConnections();
+    await new Promise((resolve) => { silent.close(resolve); });
   });
 
   test('of requests: 429, 500, slow, connections refused', async () => {
@@ -381,6 +428,9 @@ describe('faults', () => {
     await assert.rejects(s.api('GET', '/Calls.json'));
     await s.twilio.listenAgain();
     assert.equal((await s.api('GET', '.json')).json.status, 'active');
+    const [own] = (await s.api('GET', '/IncomingPhoneNumbers.json')).json.incoming_phone_numbers;
+    await s.api('POST', `/IncomingPhoneNumbers/${own.sid}.json`, { VoiceUrl: `${PUBLIC}/other` });
+    assert.equal(s.twilio.numbers.get(OWN).voiceUrl, `${PUBLIC}/other`);
     s.twilio.assertClean();
   });
 
