@@ -191,7 +191,7 @@ static bool stay_settled(const struct line *l)
             continue;
         if (leg->role == ROLE_MODEL || leg->ended_by_us || leg->state != LEG_UP)
             return false;
-        if (leg->ends_room != leg->ends_want)
+        if (leg->ends_room != leg->ends_want || leg->unsure != 0)
             return false;
     }
     return !l->held;
@@ -274,7 +274,7 @@ static void ending_run(struct step *s)
     struct line *l = s->l;
     bool late = due(s, l->ended_wall_ms + ENDING_ALL_MS);
 
-    if (l->leave_legs && l->held && due(s, l->ended_wall_ms + ENDING_MS))
+    if (l->leave_legs && (l->held || (l->legs[0].unsure & LEG_UNSURE_HOLD) != 0) && due(s, l->ended_wall_ms + ENDING_MS))
         stay_fails(s);
     end_room(s);
     if (l->direct) {

@@ -83,6 +83,7 @@ struct leg {
     bool given_up;              /* GONE without a proof: ended when a callback says that it lives */
     bool mute_want, ends_room, ends_want; /* private: what is wanted of the carrier, what it was told */
     bool slot_asked;            /* private */
+    unsigned unsure;            /* private: LEG_UNSURE_*: what the carrier made of a command is not known */
     unsigned tries;
     uint64_t not_before_wall_ms; /* private: WANTED */
     uint64_t save_version;       /* private: CREATING is durable with it */

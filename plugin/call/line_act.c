@@ -74,6 +74,8 @@ static void revert(struct step *s, struct line_action *a)
     struct line *l = s->l;
     struct leg *leg = leg_current(l, party_of(a));
 
+    if (a->step == STEP_START)
+        return; /* it never wanted anything */
     switch (a->kind) {
     case ACT_HOLD: l->hold_want = l->held; break;
     case ACT_MUTE:

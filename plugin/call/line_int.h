@@ -23,6 +23,8 @@
 #define ENDING_ALL_MS 75000u
 #define RECORDING_MS 30000u
 
+enum { LEG_UNSURE_HOLD = 1, LEG_UNSURE_MUTE = 2, LEG_UNSURE_STAY = 4 };
+
 struct step {
     struct line *l;
     struct line_effects *fx;

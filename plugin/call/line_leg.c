@@ -347,6 +347,21 @@ static void end_run(struct step *s, struct leg *leg)
         command(s, leg, LINE_CMD_END_LEG, "");
 }
 
+static bool differs(const struct leg *leg, bool told, bool wanted, unsigned unsure)
+{
+    return told != wanted || (leg->unsure & unsure) != 0;
+}
+
+/* Until it is answered the carrier may be in either state, also for the instance after us. */
+static void order(struct step *s, struct leg *leg, enum line_cmd what, const char *text, unsigned unsure)
+{
+    if (!job_free(s, &leg->job))
+        return;
+    leg->unsure |= unsure;
+    s->l->dirty = true;
+    command(s, leg, what, text);
+}
+
 /* Wanted and told differ: one command at a time makes them the same. */
 static void want_run(struct step *s, struct leg *leg)
 {
@@ -359,17 +374,14 @@ static void want_run(struct step *s, struct leg *leg)
         job_failed(s, job);
     if (job->n != 0)
         return; /* a create may still be unanswered although its leg is here */
-    if (leg->role == ROLE_CALLER && leg->held != l->hold_want) {
-        if ((l->hold_want || l->leave_legs || l->model_live || due(s, l->resume_wall_ms)) && job_free(s, job))
-            command(s, leg, l->hold_want ? LINE_CMD_HOLD : LINE_CMD_UNHOLD, "");
-    } else if (leg->muted != leg->mute_want) {
-        if (job_free(s, job))
-            command(s, leg, leg->mute_want ? LINE_CMD_MUTE : LINE_CMD_UNMUTE, "");
-    } else if (leg->ends_room != leg->ends_want) {
-        if (job_free(s, job)) {
-            job->on = leg->ends_want;
-            command(s, leg, LINE_CMD_STAY, leg->ends_want ? "end" : "");
-        }
+    if (leg->role == ROLE_CALLER && differs(leg, leg->held, l->hold_want, LEG_UNSURE_HOLD)) {
+        if (l->hold_want || l->leave_legs || l->model_live || due(s, l->resume_wall_ms))
+            order(s, leg, l->hold_want ? LINE_CMD_HOLD : LINE_CMD_UNHOLD, "", LEG_UNSURE_HOLD);
+    } else if (differs(leg, leg->muted, leg->mute_want, LEG_UNSURE_MUTE)) {
+        order(s, leg, leg->mute_want ? LINE_CMD_MUTE : LINE_CMD_UNMUTE, "", LEG_UNSURE_MUTE);
+    } else if (differs(leg, leg->ends_room, leg->ends_want, LEG_UNSURE_STAY)) {
+        order(s, leg, LINE_CMD_STAY, leg->ends_want ? "end" : "", LEG_UNSURE_STAY);
+        leg->job.on = leg->ends_want;
     }
 }
 
@@ -461,8 +473,15 @@ static void ended(struct step *s, struct leg *leg, const struct line_event *ev)
     job_failed(s, &leg->job);
 }
 
+static unsigned unsure_of(unsigned what)
+{
+    return what == LINE_CMD_HOLD || what == LINE_CMD_UNHOLD ? LEG_UNSURE_HOLD
+           : what == LINE_CMD_STAY ? LEG_UNSURE_STAY : LEG_UNSURE_MUTE;
+}
+
 static void wanted_done(struct step *s, struct leg *leg)
 {
+    leg->unsure &= ~unsure_of(leg->job.what);
     switch (leg->job.what) {
     case LINE_CMD_HOLD: hold_done(s, true); break;
     case LINE_CMD_UNHOLD: hold_done(s, false); break;
@@ -485,6 +504,7 @@ static void wanted_failed(struct step *s, struct leg *leg, const struct line_eve
                                            STR_ARG(str_head(ev->u.answer.message, 100))));
     if (!definite)
         return;
+    leg->unsure &= ~unsure_of(leg->job.what); /* an earlier one may have been lost: but this says that it cannot be */
     if (ev->u.answer.http_status == 404)
         s->l->look_now = true;
     switch (leg->job.what) { /* what cannot be is not wanted any more; its action says so */

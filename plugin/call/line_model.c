@@ -212,12 +212,14 @@ void hold_done(struct step *s, bool held)
 {
     struct line *l = s->l;
 
+    bool before = l->held;
+
     l->legs[0].held = held;
     l->held = held;
-    l->held_wall_ms = held ? s->t : 0;
     line_changed(s);
-    if (l->phase != LINE_ANSWERED)
+    if (l->phase != LINE_ANSWERED || before == held)
         return;
+    l->held_wall_ms = held ? s->t : 0;
     line_tell(s, held ? TELL_HOLD : TELL_RESUME, STR(""));
     line_notify(s, held ? "call.held" : "call.resumed");
 }

@@ -57,6 +57,10 @@ static void call_target(struct step *s, struct line_action *a)
 
     for (unsigned i = 1; i < LINE_PARTIES; i++)
         others += leg_exists(&s->l->legs[i]) && s->l->legs[i].role == ROLE_OTHER;
+    if (!is_free(s->l, str_of(a->party))) {
+        move_abort(s, a, "they are in the call already");
+        return;
+    }
     if (others < LINE_PARTIES - 3) /* there must be room for the model's leg, and one that comes after it */
         leg = leg_new(s, ROLE_OTHER, str_of(a->party), str_of(a->to));
     if (!leg) {
@@ -136,6 +140,10 @@ static void transfer_run(struct step *s, struct line_action *a)
     struct line *l = s->l;
     struct leg *leg = leg_current(l, str_of(a->party));
 
+    if (a->step >= MOVE_CALLING && (!leg || !leg_exists(leg) || leg->ended_by_us)) {
+        move_abort(s, a, "the call to them ended");
+        return;
+    }
     switch (a->step) {
     case MOVE_START: transfer_start(s, a); break;
     case MOVE_HOLDING:
@@ -145,9 +153,7 @@ static void transfer_run(struct step *s, struct line_action *a)
             move_abort(s, a, "the caller could not be put on hold");
         break;
     case MOVE_CALLING:
-        if (!leg || !leg_exists(leg) || leg->ended_by_us)
-            move_abort(s, a, "the call to them ended");
-        else if (leg->state == LEG_UP)
+        if (leg->state == LEG_UP)
             target_up(s, a, leg);
         break;
     case MOVE_ASKING:
@@ -155,7 +161,7 @@ static void transfer_run(struct step *s, struct line_action *a)
             move_abort(s, a, "they did not accept");
         break;
     case MOVE_JOINING:
-        if (leg && leg->state == LEG_UP && leg->in_room)
+        if (leg->state == LEG_UP && leg->in_room)
             handed_over(s, a, leg);
         else if (due(s, a->since_wall_ms + JOIN_MS))
             move_abort(s, a, "they accepted but did not come into the call");
