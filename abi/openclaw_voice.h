@@ -31,7 +31,17 @@
 #define OC_EV_TURN "turn"              /* item_id, who: "caller"|"assistant", text, interrupted, at */
 #define OC_EV_TOOL "tool"              /* tool, tool_call, phase: "asked"|"acting"|"filler"|"timeout"|
                                           "done"|"failed"|"refused"|"late"|"cancelled", ms, text */
-#define OC_EV_ENDED "call.ended"       /* reason, detail, duration_ms, turns, openai_call_id */
+#define OC_EV_ENDED "call.ended"       /* reason, detail, duration_ms, turns, openai_call_id, and of a call with a
+                                          line at a carrier: outcome */
+/* Calls that have a line at a carrier; each with direction, to or from, status. */
+#define OC_EV_INITIATED "call.initiated"     /* purpose: the dial is a durable row */
+#define OC_EV_RINGING "call.ringing"
+#define OC_EV_ANSWERED "call.answered"
+#define OC_EV_HELD "call.held"
+#define OC_EV_RESUMED "call.resumed"
+#define OC_EV_TRANSFERRED "call.transferred"
+#define OC_EV_RECORDING "call.recording"     /* recording: wanted starting on paused stopped absent failed, stored */
+#define OC_EV_ACTION "call.action"           /* id, action, state: asked doing done failed uncertain; party, error */
 
 /* ---- Requests, plugin to host. ---- */
 

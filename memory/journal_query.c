@@ -19,7 +19,11 @@ struct query {
 
 #define VIEW_COLUMNS \
     JOURNAL_CALL_COLUMNS ", (SELECT count(*) FROM turn WHERE turn.call = call.id)," \
-                 " (SELECT count(*) FROM tool_run WHERE tool_run.call = call.id)"
+                 " (SELECT count(*) FROM tool_run WHERE tool_run.call = call.id), l_carrier, l_phase," \
+                 " l_outcome, l_code, l_detail, l_attempts, l_due"
+#define VIEW_FROM \
+    " FROM call LEFT JOIN (SELECT call AS l_call, carrier AS l_carrier, phase AS l_phase, outcome AS l_outcome," \
+    " code AS l_code, detail AS l_detail, attempts AS l_attempts, due_at AS l_due FROM line) ON l_call=id "
 
 static void put_time(struct buf *b, const char *key, uint64_t ms)
 {
@@ -38,10 +42,32 @@ static const char *status_of(struct str state, uint64_t live_at)
     return live_at != 0 || str_eqc(state, JOURNAL_LIVE) || str_eqc(state, JOURNAL_LEAVING) ? "live" : "ringing";
 }
 
+/* What the telephone's side of a call says of it; one that came straight to the speech API has none. */
+static void put_line(struct buf *b, sqlite3_stmt *st)
+{
+    struct str phase = journal_text(st, 22);
+
+    if (phase.n == 0) {
+        jw_kstrc(b, "status", status_of(journal_text(st, 7), journal_u64(st, 16)));
+        jw_kstr(b, "detail", journal_text(st, 9));
+        jw_kstrc(b, "carrier", "sip");
+        return;
+    }
+    jw_kstr(b, "status", str_eqc(phase, "queued") || str_eqc(phase, "dialing") ? STR("initiated")
+                         : str_eqc(phase, "ending")                            ? STR("answered") : phase);
+    jw_kstr(b, "detail", journal_text(st, journal_text(st, 25).n > 0 ? 25 : 9));
+    jw_kstr(b, "carrier", journal_text(st, 21));
+    jw_kstr(b, "phase", phase);
+    jw_kstr(b, "outcome", journal_text(st, 23));
+    jw_kstr(b, "carrier_code", journal_text(st, 24));
+    jw_kint(b, "attempts", sqlite3_column_int64(st, 26));
+    put_time(b, "due_at", journal_u64(st, 27));
+}
+
 static void put_call(struct buf *b, sqlite3_stmt *st, bool whole)
 {
     static const char *const names[] = {"call",  "openai_call_id", NULL,     "direction",   "from",
-                                        "from_kind", "level",      "state",  "reason",      "detail",
+                                        "from_kind", "level",      "state",  "reason",      NULL,
                                         "session_key", "model",    "voice"};
     uint64_t received = journal_u64(st, 14), accepted = journal_u64(st, 15);
     uint64_t live = journal_u64(st, 16), ended = journal_u64(st, 17);
@@ -51,7 +77,7 @@ static void put_call(struct buf *b, sqlite3_stmt *st, bool whole)
     for (int i = 0; i < (int)(sizeof names / sizeof *names); i++)
         if (names[i] != NULL)
             jw_kstr(b, names[i], journal_text(st, i));
-    jw_kstrc(b, "status", status_of(journal_text(st, 7), live));
+    put_line(b, st);
     put_time(b, "received_at", received);
     put_time(b, "accepted_at", accepted);
     put_time(b, "live_at", live);
@@ -77,10 +103,10 @@ static void put_call(struct buf *b, sqlite3_stmt *st, bool whole)
 
 static int query_calls(struct query *q, struct store *s)
 {
-    static const char all[] = "SELECT " VIEW_COLUMNS " FROM call ORDER BY id DESC LIMIT ?1";
-    static const char live[] = "SELECT " VIEW_COLUMNS " FROM call WHERE state<>'over'"
+    static const char all[] = "SELECT " VIEW_COLUMNS VIEW_FROM "ORDER BY id DESC LIMIT ?1";
+    static const char live[] = "SELECT " VIEW_COLUMNS VIEW_FROM "WHERE state<>'over'"
                                " ORDER BY id DESC LIMIT ?1";
-    static const char over[] = "SELECT " VIEW_COLUMNS " FROM call WHERE state='over'"
+    static const char over[] = "SELECT " VIEW_COLUMNS VIEW_FROM "WHERE state='over'"
                                " ORDER BY id DESC LIMIT ?1";
     unsigned limit = q->limit < 1 ? 1 : q->limit > 1000 ? 1000 : q->limit;
     const char *sql = q->id.n == 0 ? all : str_eqc(q->id, "live") ? live
@@ -107,7 +133,7 @@ static int query_calls(struct query *q, struct store *s)
 static int view_call(struct store *s, struct str id, sqlite3_stmt **out)
 {
     int rc, sq;
-    sqlite3_stmt *st = store_stmt(s, "SELECT " VIEW_COLUMNS " FROM call WHERE id=?1", &rc);
+    sqlite3_stmt *st = store_stmt(s, "SELECT " VIEW_COLUMNS VIEW_FROM "WHERE id=?1", &rc);
 
     if (st == NULL)
         return rc;

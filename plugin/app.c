@@ -15,6 +15,7 @@
 #include "plugin/base/secret.h"
 #include "plugin/calls.h"
 #include "plugin/feed.h"
+#include "plugin/lines.h"
 #include "plugin/net/httpd.h"
 #include "plugin/net/loop.h"
 #include "plugin/notice.h"
@@ -398,6 +399,8 @@ int app_start(struct app *app, struct buf *ready, struct err *e)
     if (rc == 0)
         rc = calls_open(&app->calls, app);
     if (rc == 0)
+        rc = lines_open(&app->lines, app, e);
+    if (rc == 0)
         rc = routes_open(&app->routes, app);
     if (rc == 0)
         rc = timer_open(&app->keeper, app->loop, keep, app);
@@ -452,6 +455,8 @@ static void close_parts(struct app *app)
         timer_stop(app->keeper); /* it works with the database, which closes first */
     if (app->calls != NULL)
         calls_leave(app->calls);
+    if (app->lines != NULL)
+        lines_leave(app->lines);
     pins_close(app->pins);
     app->pins = NULL;
     verifies_close(app->verifies);
@@ -474,6 +479,13 @@ static void close_parts(struct app *app)
         app->runs = NULL;
         app->closing++;
         runs_close(runs, on_part_closed, app);
+    }
+    if (app->lines != NULL) {
+        struct lines *lines = app->lines;
+
+        app->lines = NULL;
+        app->closing++;
+        lines_close(lines, on_part_closed, app);
     }
     if (app->httpd != NULL) {
         app->closing++;

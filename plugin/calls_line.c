@@ -12,12 +12,6 @@
 
 #include <string.h>
 
-/* Where no carrier's shell is linked in, app->lines is NULL and none of these is called. */
-#pragma weak lines_has
-#pragma weak lines_adopt
-#pragma weak lines_end
-#pragma weak lines_from_model
-
 #define READ_BACK_MS 30000u /* after an adoption, until a line that is not there counts as over */
 #define SO_FAR_BYTES 12000u /* of what was said, for a leg that comes back: the end of it */
 
@@ -51,7 +45,7 @@ void live_line_adopt(struct live *lc, bool outbound, struct str spec)
     lc->adopted_at_ms = loop_now_ms(lc->owner->app->loop);
     if (spec.n > 0)
         (void)json_parse(&lc->spec, spec, NULL);
-    lc->recorded = json_get_bool(lc->spec, "record", c->call.record_calls);
+    lc->recorded = json_get_bool(lc->spec, "record", false);
     lc->call.set.ask_consent = lc->recorded && config_consent_of(c, str_of(lc->from)) == CONFIG_CONSENT_ASK;
     minutes = json_get_int(lc->spec, "max_minutes", 0);
     if (minutes > 0 && minutes < (int64_t)c->call.max_duration_min)

@@ -43,6 +43,9 @@ void lines_end(struct lines *ls, struct str call, struct str why);
 
 /* ---- Beginning ---- */
 
+/* 128 random bits in hexadecimal, for line_start.ref. ERR_IO. */
+int lines_fresh_ref(char out[LINE_REF_BYTES]);
+
 struct line_start { /* everything copied */
     struct str call;             /* id of ours; its row and the line's are durable */
     struct line_settings set;
@@ -53,7 +56,7 @@ struct line_start { /* everything copied */
 /* Begins the machine of rows that are durable. ERR_NOMEM, ERR_FULL. */
 int lines_begin(struct lines *ls, const struct line_start *start);
 /* What the configuration says for a line; level and record are the caller's of this function. */
-void lines_settings(const struct lines *ls, bool outbound, struct line_settings *out);
+void lines_settings(const struct lines *ls, bool outbound, struct str other, struct line_settings *out);
 const char *lines_carrier(const struct lines *ls); /* "twilio", or "sip": none is configured */
 
 /* ---- Actions ---- */

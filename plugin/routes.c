@@ -7,6 +7,7 @@
 #include "plugin/base/json.h"
 #include "plugin/base/mem.h"
 #include "plugin/feed.h"
+#include "plugin/lines.h"
 #include "plugin/net/httpd.h"
 #include "plugin/proto/url.h"
 #include "plugin/why.h"
@@ -74,6 +75,26 @@ static void on_why(struct query *q, struct str record)
     buf_free(&b);
 }
 
+/* What a live call can do now, and who is on it, is in memory: put behind what its row says. */
+static void on_call(struct query *q, struct str json)
+{
+    struct json *doc = NULL;
+    struct buf b;
+
+    buf_init(&b, STATUS_BYTES);
+    (void)json_parse(&doc, json, NULL);
+    if (q->app->lines == NULL || json.n < 2 || !lines_has(q->app->lines, json_get_str(doc, "call"))) {
+        q->fn(q->arg, 200, json);
+    } else {
+        (void)buf_puts(&b, str_head(json, json.n - 1));
+        lines_describe(q->app->lines, json_get_str(doc, "call"), &b);
+        (void)buf_puts(&b, STR("}"));
+        q->fn(q->arg, b.rc < 0 ? 503 : 200, b.rc < 0 ? STR("{\"error\":\"out of memory\"}") : buf_str(&b));
+    }
+    json_free(doc);
+    buf_free(&b);
+}
+
 static void on_queried(void *arg, int rc, struct str json)
 {
     struct query *q = arg;
@@ -85,6 +106,8 @@ static void on_queried(void *arg, int rc, struct str json)
         q->fn(q->arg, 503, STR("{\"error\":\"the database does not answer\"}"));
     } else if (q->what == JOURNAL_Q_WHY) {
         on_why(q, json);
+    } else if (q->what == JOURNAL_Q_CALL) {
+        on_call(q, json);
     } else {
         q->fn(q->arg, 200, json);
     }
@@ -167,16 +190,16 @@ bool route_parameter(const struct route_ask *ask, const char *name, char *out, s
     return false;
 }
 
-void routes_query(struct routes *r, struct str method, struct str target, struct str body, routes_fn *fn,
-                  void *arg)
+static void answer_api(struct routes *r, struct str method, struct str target, struct str body, struct str idem,
+                  routes_fn *fn, void *arg)
 {
     size_t q = str_find(target, '?');
-    struct str path = str_head(target, q), query = str_skip(target, q + 1), id, tail = STR("");
-    const struct route_ask ask = {r->app, method, path, query, body, fn, arg};
+    struct str path = str_head(target, q), search = str_skip(target, q + 1), id, tail = STR("");
+    const struct route_ask ask = {r->app, method, path, search, body, idem, fn, arg};
     enum journal_query what;
     unsigned limit;
 
-    if (people_route(&ask))
+    if (dial_route(&ask) || action_route(&ask) || people_route(&ask))
         return;
     if (!str_eq(method, STR("GET")) && !str_eq(method, STR("HEAD"))) {
         fn(arg, 405, STR("{\"error\":\"only GET is possible here\"}"));
@@ -189,7 +212,7 @@ void routes_query(struct routes *r, struct str method, struct str target, struct
     if (str_eq(path, STR("/calls"))) {
         struct str state;
 
-        if (!list_options(query, &limit, &state))
+        if (!list_options(search, &limit, &state))
             fn(arg, 400, STR("{\"error\":\"possible are limit=1..1000 and state=live or state=over\"}"));
         else
             ask_journal(r, JOURNAL_Q_CALLS, state, limit, fn, arg);
@@ -214,6 +237,11 @@ void routes_query(struct routes *r, struct str method, struct str target, struct
         fn(arg, 404, str_of(not_found));
     else
         ask_journal(r, what, id, 1, fn, arg);
+}
+
+void routes_query(struct routes *r, struct str method, struct str target, struct str body, routes_fn *fn, void *arg)
+{
+    answer_api(r, method, target, body, STR(""), fn, arg);
 }
 
 /* ---- HTTP ---- */
@@ -268,6 +296,8 @@ void routes_handle(void *arg, struct httpd_exchange *x)
         }
         (void)httpd_reply_header(x, "Allow", STR("POST"));
         httpd_reply(x, 405, "application/json", STR("{\"error\":\"OpenAI posts its webhooks here\"}"));
+    } else if (str_starts(path, STR("/twilio/")) && r->app->lines != NULL) {
+        lines_hook(r->app->lines, x);
     } else if (str_eq(path, STR("/health")) && reads) {
         query_status(r, true, send_json, x);
     } else if (!authorized(r, x)) {
@@ -275,6 +305,6 @@ void routes_handle(void *arg, struct httpd_exchange *x)
     } else if (str_eq(path, STR("/events")) && reads) {
         feed_serve(r->app->feed, x);
     } else {
-        routes_query(r, method, target_of(x), httpd_body(x), send_json, x);
+        answer_api(r, method, target_of(x), httpd_body(x), httpd_header(x, "idempotency-key"), send_json, x);
     }
 }

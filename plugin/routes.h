@@ -30,6 +30,7 @@ struct route_ask { /* one request, split; borrowed until its handler returns */
     struct str method;
     struct str path, query;
     struct str body;
+    struct str idem; /* Idempotency-Key, or empty */
     routes_fn *fn;
     void *arg;
 };

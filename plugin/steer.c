@@ -12,12 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Where no carrier's shell is linked in, app->lines is NULL and none of these is called. */
-#pragma weak lines_can
-#pragma weak lines_act
-#pragma weak lines_wait
-#pragma weak dial_ask
-
 #define TO "\"to\":{\"type\":\"string\",\"description\":\"A name from the list in your instructions, never a number\"}"
 #define OBJECT(properties) "{\"type\":\"object\",\"properties\":{" properties "}}"
 #define NEEDS(properties, names) "{\"type\":\"object\",\"properties\":{" properties "},\"required\":[" names "]}"

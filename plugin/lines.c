@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of lines, and events on their way into the machines. Effects are in lines_fx.c. */
+#include "plugin/lines_int.h"
+
+#include "memory/lines.h"
+#include "plugin/base/clock.h"
+#include "plugin/base/json.h"
+#include "plugin/base/mem.h"
+#include "plugin/calls.h"
+#include "plugin/config.h"
+#include "plugin/destinations.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- The table ---- */
+
+static struct trunk **slot(struct lines *ls, struct str call)
+{
+    struct trunk **at = &ls->buckets[id_hash(call, 0) & (LINES_BUCKETS - 1)];
+
+    while (*at != NULL && !str_eqc(call, (*at)->call))
+        at = &(*at)->next;
+    return at;
+}
+
+struct trunk *trunk_find(struct lines *ls, struct str call)
+{
+    return *slot(ls, call);
+}
+
+struct trunk *trunk_by(struct lines *ls, struct str ref_or_sid)
+{
+    if (ref_or_sid.n == 0)
+        return NULL;
+    for (unsigned i = 0; i < LINES_BUCKETS; i++)
+        for (struct trunk *t = ls->buckets[i]; t != NULL; t = t->next)
+            if (str_eqc(ref_or_sid, t->m.ref) || line_leg_by_sid(&t->m, ref_or_sid) != NULL)
+                return t;
+    return NULL;
+}
+
+static void on_timer(void *arg)
+{
+    struct trunk *t = arg;
+    const struct line_event ev = {.kind = LINE_EV_TIMER};
+
+    t->timer_at_wall_ms = 0;
+    trunk_feed(t, &ev);
+}
+
+struct trunk *trunk_new(struct lines *ls, struct str call)
+{
+    struct trunk *t = MEM_NEW(struct trunk), **at;
+
+    if (t == NULL || !str_copy(t->call, sizeof t->call, call) ||
+        timer_open(&t->timer, ls->app->loop, on_timer, t) < 0) {
+        mem_free(t);
+        return NULL;
+    }
+    t->owner = ls;
+    at = slot(ls, call);
+    t->next = *at;
+    *at = t;
+    ls->n++;
+    return t;
+}
+
+static void trunk_free(struct trunk *t)
+{
+    struct lines *ls = t->owner;
+    struct trunk **at = slot(ls, str_of(t->call));
+
+    if (*at == t) {
+        *at = t->next;
+        ls->n--;
+    }
+    pacer_forget(ls->pacer, str_of(t->call));
+    timer_close(t->timer);
+    mem_free(t);
+}
+
+/* ---- Stepping ---- */
+
+static struct call_now now_of(const struct lines *ls)
+{
+    return (struct call_now){loop_now_ms(ls->app->loop), clock_wall_ms()};
+}
+
+static void rearm(struct trunk *t)
+{
+    uint64_t at = t->m.timer_wall_ms, now;
+
+    if (at == t->timer_at_wall_ms)
+        return;
+    t->timer_at_wall_ms = at;
+    now = clock_wall_ms();
+    if (at == 0)
+        timer_stop(t->timer);
+    else
+        timer_set(t->timer, loop_now_ms(t->owner->app->loop) + (at > now ? at - now : 0));
+}
+
+void trunk_settle(struct trunk *t)
+{
+    trunk_effects(t);
+    if (t->over) {
+        struct lines *ls = t->owner;
+
+        trunk_free(t);
+        pacer_look(ls->pacer);
+    } else {
+        rearm(t);
+    }
+}
+
+int lines_fresh_ref(char out[LINE_REF_BYTES])
+{
+    unsigned char bytes[16];
+
+    if (id_random(bytes, sizeof bytes) < 0)
+        return ERR_IO;
+    for (unsigned i = 0; i < sizeof bytes; i++)
+        (void)snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+    return 0;
+}
+
+void trunk_feed(struct trunk *t, const struct line_event *ev)
+{
+    struct lines *ls = t->owner;
+    char ref[LINE_REF_BYTES];
+
+    if (ls->leaving)
+        return;
+    if (lines_fresh_ref(ref) < 0) {
+        log_error(&ls->app->log, "%s: no random bytes; its line waits", t->call);
+        return;
+    }
+    line_step(&t->m, ev, str_of(ref), now_of(ls), &ls->fx);
+    trunk_settle(t);
+}
+
+/* ---- Words of the model's side ---- */
+
+void lines_from_model(struct lines *ls, struct str call, enum line_ev what, struct str text)
+{
+    struct trunk *t = trunk_find(ls, call);
+    const struct line_event ev = {.kind = what, .u.text = text};
+
+    if (t != NULL)
+        trunk_feed(t, &ev);
+}
+
+void lines_end(struct lines *ls, struct str call, struct str why)
+{
+    if (trunk_find(ls, call) != NULL)
+        lines_from_model(ls, call, LINE_EV_MODEL_LEAVES, why);
+    else
+        calls_line_over(ls->app->calls, call, LINE_OUTCOME_NONE, STR(""));
+}
+
+/* ---- Beginning and adopting ---- */
+
+static bool has_room(void *arg)
+{
+    struct lines *ls = arg;
+
+    return calls_live(ls->app->calls) <= ls->app->config->call.max_concurrent;
+}
+
+static void go(void *arg, struct str call, struct str label)
+{
+    struct lines *ls = arg;
+    struct trunk *t = trunk_find(ls, call);
+    const struct line_event ev = {.kind = LINE_EV_SLOT, .u.label = label};
+
+    if (t != NULL)
+        trunk_feed(t, &ev);
+}
+
+int lines_begin(struct lines *ls, const struct line_start *start)
+{
+    struct trunk *t;
+    struct call_now now = now_of(ls);
+
+    if (ls->leaving)
+        return ERR_CLOSED;
+    t = trunk_new(ls, start->call);
+    if (t == NULL)
+        return ERR_NOMEM;
+    (void)str_copy(t->other, sizeof t->other, start->set.outbound ? start->to : start->from);
+    if (start->set.outbound)
+        line_begin_dial(&t->m, &start->set, start->ref, start->to, start->due_wall_ms, now, &ls->fx);
+    else
+        line_begin_inbound(&t->m, &start->set, start->ref, start->caller_sid, start->from, now, &ls->fx);
+    trunk_settle(t);
+    return 0;
+}
+
+static enum line_voicemail voicemail_of(enum config_voicemail v)
+{
+    return v == CONFIG_VOICEMAIL_MESSAGE    ? VOICEMAIL_MESSAGE
+           : v == CONFIG_VOICEMAIL_CONTINUE ? VOICEMAIL_CONTINUE : VOICEMAIL_HANGUP;
+}
+
+void lines_settings(const struct lines *ls, bool outbound, struct str other, struct line_settings *out)
+{
+    const struct config *c = ls->app->config;
+    enum config_consent consent = config_consent_of(c, other);
+
+    *out = (struct line_settings){
+        /* Recordings cannot be fetched yet, so none is made. */
+        .can = ls->carrier != NULL ? ls->carrier->ops->can & ~(unsigned)LINE_CAN_RECORD : 0,
+        .outbound = outbound,
+        .ring_ms = c->outbound.ring_timeout_s * 1000u,
+        .queue_ms = c->outbound.queue_max_min * 60000u,
+        .hold_drop_ms = c->outbound.hold_drop_after_s * 1000u,
+        .max_ms = c->call.max_duration_min * 60000u,
+        .voicemail = voicemail_of(c->outbound.voicemail),
+        .detect_machine = outbound && c->outbound.voicemail != CONFIG_VOICEMAIL_CONTINUE,
+        .retries = c->outbound.retries,
+        .consent = consent == CONFIG_CONSENT_NONE     ? CONSENT_NONE
+                   : consent == CONFIG_CONSENT_NOTICE ? CONSENT_NOTICE : CONSENT_ASK};
+    (void)str_copy(out->own, sizeof out->own, str_of(c->twilio.phone_number));
+    (void)snprintf(out->model_uri, sizeof out->model_uri, "sip:%.100s@sip.api.openai.com;transport=tls",
+                   c->openai.project_id);
+}
+
+/* A line whose machine was never saved did nothing at the carrier yet: it begins anew. */
+static void adopt(struct lines *ls, const struct line_row *row)
+{
+    struct json *spec = NULL;
+    struct line_start start = {.call = row->call, .ref = row->ref, .to = row->number, .from = row->number,
+                               .due_wall_ms = row->due_at};
+    struct trunk *t;
+
+    if (trunk_find(ls, row->call) != NULL)
+        return;
+    if (row->machine.n == 0) {
+        (void)json_parse(&spec, row->spec, NULL);
+        start.caller_sid = json_get_str(spec, "sid");
+        if (start.caller_sid.n > 0)
+            lines_settings(ls, false, row->number, &start.set);
+        else
+            dial_settings(ls, row->number, spec, &start.set);
+        (void)lines_begin(ls, &start);
+        json_free(spec);
+        return;
+    }
+    t = trunk_new(ls, row->call);
+    if (t == NULL) {
+        log_error(&ls->app->log, "out of memory: the line of %.*s waits for the next start", STR_ARG(row->call));
+        return;
+    }
+    (void)str_copy(t->other, sizeof t->other, row->number);
+    if (line_read(&t->m, row->machine) < 0) {
+        log_error(&ls->app->log, "%s: its line's record cannot be read; the carrier ends it by its own limit", t->call);
+        trunk_free(t);
+        return;
+    }
+    on_timer(t); /* it looks around */
+}
+
+static void on_found(void *arg, int rc, const struct line_row *rows, unsigned n)
+{
+    struct lines *ls = arg;
+
+    if (rc < 0)
+        log_error(&ls->app->log, "the lines of an earlier run could not be read: %s", err_name(rc));
+    if (ls->leaving)
+        return;
+    for (unsigned i = 0; i < n; i++)
+        adopt(ls, &rows[i]);
+}
+
+void lines_adopt(struct lines *ls)
+{
+    if (ls != NULL && !ls->leaving)
+        (void)lines_open_rows(ls->app->store, on_found, ls);
+}
+
+/* ---- What a line can do ---- */
+
+bool lines_has(const struct lines *ls, struct str call)
+{
+    return ls != NULL && *slot((struct lines *)(uintptr_t)ls, call) != NULL;
+}
+
+unsigned lines_can(const struct lines *ls, struct str call)
+{
+    const struct trunk *t = ls != NULL ? *slot((struct lines *)(uintptr_t)ls, call) : NULL;
+
+    return t != NULL ? t->m.set.can : 0;
+}
+
+void lines_describe(const struct lines *ls, struct str call, struct buf *out)
+{
+    const struct trunk *t = ls != NULL ? *slot((struct lines *)(uintptr_t)ls, call) : NULL;
+    unsigned can = lines_can(ls, call);
+    const char *name;
+
+    jw_key(out, "capabilities");
+    jw_open(out, '[');
+    for (unsigned i = 0; (name = line_can_name(i)) != NULL; i++)
+        if (can & (1u << i))
+            jw_str(out, str_of(name));
+    jw_close(out, ']');
+    jw_key(out, "parties");
+    jw_open(out, '[');
+    for (unsigned i = 0; t != NULL && i < LINE_PARTIES; i++) {
+        const struct leg *leg = &t->m.legs[i];
+
+        if (leg->state == LEG_NONE)
+            continue;
+        jw_open(out, '{');
+        jw_kstrc(out, "party", leg->label);
+        jw_kstrc(out, "state", leg_state_name(leg->state));
+        jw_kbool(out, "held", leg->held);
+        jw_kbool(out, "muted", leg->muted);
+        jw_close(out, '}');
+    }
+    jw_close(out, ']');
+}
+
+const char *lines_carrier(const struct lines *ls)
+{
+    return ls->carrier != NULL ? ls->carrier->ops->name : "sip";
+}
+
+unsigned lines_count(const struct lines *ls)
+{
+    return ls->n;
+}
+
+/* ---- Open and close ---- */
+
+static int open_carrier(struct lines *ls, struct err *e)
+{
+    const struct config *c = ls->app->config;
+    struct twilio_config config = {
+        .account_sid = str_of(c->twilio.account_sid), .auth_tokens = c->twilio.auth_tokens.v,
+        .n_auth_tokens = c->twilio.auth_tokens.n, .api_key_sid = str_of(c->twilio.api_key_sid),
+        .api_key_secret = str_of(c->twilio.api_key_secret), .base_url = str_of(c->twilio.base_url),
+        .region = str_of(c->twilio.region), .edge = str_of(c->twilio.edge),
+        .public_url = str_of(c->webhook.base_url), .ca_file = str_of(c->openai.ca_file),
+        .recording_channels = c->recording.dual ? STR("dual") : STR("mono")};
+
+    if (!c->twilio.ready || c->webhook.base_url[0] == '\0')
+        return 0;
+    return twilio_open(&ls->carrier, ls->app->loop, &config, trunk_answered, ls, &ls->app->log, e);
+}
+
+int lines_open(struct lines **out, struct app *app, struct err *e)
+{
+    struct lines *ls = MEM_NEW(struct lines);
+    struct pacer_config pace = {.per_second = app->config->outbound.calls_per_second, .room = has_room, .go = go,
+                                .arg = ls};
+    int rc;
+
+    if (ls == NULL)
+        return ERR_NOMEM;
+    ls->app = app;
+    *out = ls; /* closed with what is open of it */
+    rc = destinations_make(&ls->destinations, app->config, e);
+    if (rc == 0)
+        rc = pacer_open(&ls->pacer, app->loop, &pace);
+    if (rc == 0)
+        rc = open_carrier(ls, e);
+    return rc;
+}
+
+void lines_leave(struct lines *ls)
+{
+    ls->leaving = true;
+    for (unsigned i = 0; i < LINES_BUCKETS; i++)
+        while (ls->buckets[i] != NULL)
+            trunk_free(ls->buckets[i]);
+}
+
+static void on_closed(void *arg)
+{
+    struct lines *ls = arg;
+
+    if (--ls->closing > 0)
+        return;
+    ls->closed(ls->closed_arg);
+    mem_free(ls);
+}
+
+void lines_close(struct lines *ls, void (*closed)(void *arg), void *arg)
+{
+    lines_leave(ls);
+    while (ls->waits != NULL) {
+        struct wait *w = ls->waits;
+
+        ls->waits = w->next;
+        mem_free(w);
+    }
+    destination_policy_free(ls->destinations);
+    pacer_close(ls->pacer);
+    ls->closed = closed;
+    ls->closed_arg = arg;
+    ls->closing = 1;
+    if (ls->carrier != NULL) {
+        ls->closing++;
+        ls->carrier->ops->close(ls->carrier, on_closed, ls);
+    }
+    on_closed(ls);
+}

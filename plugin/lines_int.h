@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef PLUGIN_LINES_INT_H
+#define PLUGIN_LINES_INT_H
+/* What lines.c (the table, events in), lines_fx.c (effects out), lines_hook.c (webhooks) and line_ask.c share. */
+#include "plugin/app.h"
+#include "plugin/carrier/carrier.h"
+#include "plugin/lines.h"
+#include "plugin/net/loop.h"
+#include "plugin/pacer.h"
+#include "sessions/destination.h"
+
+struct trunk { /* one line; owner: the table */
+    struct trunk *next;                  /* in its bucket, by the call's id */
+    struct lines *owner;
+    char call[ID_BYTES];
+    char other[PHONE_BYTES];             /* the number at the other end, or "" */
+    struct line m;
+    struct timer *timer;
+    uint64_t timer_at_wall_ms;
+    uint64_t command_n;                  /* the last number given out */
+    char noted[LINE_PARTIES][LINE_SID_BYTES]; /* legs whose sid is a row */
+    char noted_ref[LINE_PARTIES][LINE_REF_BYTES];
+    bool over;                           /* to be freed when its effects are carried out */
+};
+
+struct wait { /* somebody wants to hear what became of an action */
+    struct wait *next;
+    char action[ID_BYTES];
+    action_over_fn *fn;
+    void *arg;
+};
+
+#define LINES_BUCKETS 1024u
+
+struct lines {
+    struct app *app;
+    struct carrier *carrier;             /* NULL: none is configured */
+    struct destination_policy *destinations;
+    struct pacer *pacer;
+    struct trunk *buckets[LINES_BUCKETS];
+    unsigned n;
+    struct wait *waits;
+    bool leaving;
+    unsigned closing;
+    void (*closed)(void *arg);
+    void *closed_arg;
+    struct line_effects fx;
+};
+
+/* ---- lines.c ---- */
+struct trunk *trunk_find(struct lines *ls, struct str call);
+/* By the room's reference, or a leg's sid. */
+struct trunk *trunk_by(struct lines *ls, struct str ref_or_sid);
+struct trunk *trunk_new(struct lines *ls, struct str call);
+/* Steps the machine and carries the effects out; the line may be gone afterwards. Not from inside another's effects. */
+void trunk_feed(struct trunk *t, const struct line_event *ev);
+/* Carries out what a line_begin_*() left in ls->fx. */
+void trunk_settle(struct trunk *t);
+
+/* ---- dial.c ---- */
+/* The settings of a call as POST /call asks for it. */
+void dial_settings(const struct lines *ls, struct str to, const struct json *spec, struct line_settings *out);
+/* Whom a number or a transfer target's name leads to, and whether it may be called. names_only: numbers are refused. */
+void lines_decide(const struct lines *ls, struct str to, bool names_only, struct destination_verdict *out);
+
+/* ---- lines_fx.c ---- */
+void trunk_effects(struct trunk *t);
+/* An answer of the carrier; arg is the struct lines. */
+void trunk_answered(void *arg, struct str call, const struct carrier_answer *a);
+void waits_tell(struct lines *ls, const struct line_action *a);
+
+#endif
