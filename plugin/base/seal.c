@@ -19,6 +19,7 @@
 #define SALT_BYTES 32u
 #define PREFIX_BYTES 7u
 #define NONCE_BYTES 12u
+#define KEY_BYTES 32u
 #define NAME_BYTES_MAX 256u
 #define SEALED_CHUNK_BYTES (SEAL_CHUNK_BYTES + SEAL_TAG_BYTES)
 #define CHUNKS_MAX (1ull << 32)
@@ -28,7 +29,7 @@ static const char info_text[] = "openclaw-voice seal 1";
 struct box { /* what seals and opens chunks of one file */
     EVP_CIPHER_CTX *ctx;
     unsigned char head[SEAL_HEAD_BYTES];
-    unsigned char secret[32 + PREFIX_BYTES]; /* key, then the nonces' prefix */
+    unsigned char secret[KEY_BYTES + PREFIX_BYTES]; /* key, then the nonces' prefix */
 };
 
 struct seal_writer {
@@ -48,6 +49,29 @@ struct seal_reader {
     unsigned char plain[SEAL_CHUNK_BYTES], sealed[SEALED_CHUNK_BYTES];
 };
 
+static int digit_of(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static bool key_hex(struct seal_key *out, struct str text)
+{
+    if (text.n != 2 * KEY_BYTES)
+        return false;
+    for (size_t i = 0; i < KEY_BYTES; i++) {
+        int high = digit_of(text.p[2 * i]), low = digit_of(text.p[2 * i + 1]);
+
+        if (high < 0 || low < 0)
+            return false;
+        out->bytes[i] = (unsigned char)(high * 16 + low);
+    }
+    out->n = KEY_BYTES;
+    return true;
+}
+
 int seal_key_read(struct seal_key *out, struct str text, struct err *e)
 {
     while (text.n > 0 && (unsigned char)text.p[0] <= ' ')
@@ -57,6 +81,8 @@ int seal_key_read(struct seal_key *out, struct str text, struct err *e)
     if (text.n < SEAL_KEY_BYTES_MIN || text.n > SEAL_KEY_BYTES_MAX)
         return err_set(e, ERR_INVALID, "an encryption key has %u to %u bytes; `openssl rand -hex 32` makes one",
                        SEAL_KEY_BYTES_MIN, SEAL_KEY_BYTES_MAX);
+    if (key_hex(out, text))
+        return 0;
     memcpy(out->bytes, text.p, text.n);
     out->n = text.n;
     return 0;
@@ -113,7 +139,7 @@ static bool box_chunk(struct box *b, uint64_t index, bool last)
     unsigned char nonce[NONCE_BYTES];
     int n;
 
-    memcpy(nonce, b->secret + 32, PREFIX_BYTES);
+    memcpy(nonce, b->secret + KEY_BYTES, PREFIX_BYTES);
     for (int i = 0; i < 4; i++)
         nonce[PREFIX_BYTES + i] = (unsigned char)(index >> (24 - 8 * i));
     nonce[NONCE_BYTES - 1] = last;

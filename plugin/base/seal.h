@@ -28,7 +28,10 @@ struct seal_key { /* wiped by its owner with secret_wipe() */
     unsigned char bytes[SEAL_KEY_BYTES_MAX];
 };
 
-/* Takes the key material from configuration, blanks around it left out. ERR_INVALID: under 16 or over 256 bytes. */
+/*
+ * Takes the key material from configuration, blanks around it left out: 64 hex digits stand for 32 bytes, any
+ * other text for itself. ERR_INVALID: under 16 or over 256 bytes.
+ */
 int seal_key_read(struct seal_key *out, struct str text, struct err *e);
 
 struct seal_writer;

@@ -137,7 +137,7 @@ static void put_head(struct buf *b, struct httpd_exchange *x, int status, const 
 static void put_answer(struct buf *b, struct httpd_exchange *x, int status, const char *content_type,
                        struct str body)
 {
-    bool has_length = status >= 200 && status != 204;
+    bool has_length = status >= 200 && status != 204 && status != 304; /* RFC 9110, 8.6 */
 
     (void)buf_reserve(b, body.n + 256 + x->headers.n);
     put_head(b, x, status, content_type);
@@ -146,7 +146,7 @@ static void put_answer(struct buf *b, struct httpd_exchange *x, int status, cons
         put_number(b, body.n);
     }
     (void)buf_puts(b, STR("\r\n\r\n"));
-    if (has_length && !x->no_body && status != 304)
+    if (has_length && !x->no_body)
         (void)buf_puts(b, body);
 }
 

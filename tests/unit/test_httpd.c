@@ -19,8 +19,10 @@ struct world {
     unsigned reply_at;               /* index for reply_fn */
     struct httpd_exchange *stream;
     int send_rc;
-    size_t send_bytes;
+    size_t send_bytes, left, most_pending;
 };
+
+#define MUCH_BYTES (32u << 20)
 
 static void gone(void *arg)
 {
@@ -28,6 +30,30 @@ static void gone(void *arg)
 
     w->stream = NULL;
     atomic_fetch_add(&w->n_gone, 1);
+}
+
+/* As a sender of much does it: no more than 128 KiB wait at any time. */
+static void much(void *arg)
+{
+    struct world *w = arg;
+    static const char piece[65536] = "much";
+
+    while (w->stream != NULL && w->left > 0) {
+        size_t pending = httpd_stream_pending(w->stream);
+
+        if (pending > w->most_pending)
+            w->most_pending = pending;
+        if (pending >= 65536) {
+            httpd_stream_watch(w->stream, much);
+            return;
+        }
+        if (httpd_stream_send(w->stream, str_make(piece, sizeof piece)) < 0)
+            return;
+        w->left -= sizeof piece;
+    }
+    if (w->stream != NULL)
+        httpd_stream_end(w->stream);
+    w->stream = NULL;
 }
 
 static void describe(struct world *w, struct httpd_exchange *x)
@@ -62,6 +88,23 @@ static void handler(void *arg, struct httpd_exchange *x)
             httpd_stream_end(x);
         else
             w->stream = x;
+    } else if (str_starts(path, STR("/sized"))) {
+        httpd_stream_sized(x, 200, "text/plain", 6, gone, w);
+        (void)httpd_stream_send(x, STR("one"));
+        (void)httpd_stream_send(x, str_eqc(path, "/sized-over") ? STR("four") : STR("two"));
+        if (str_eqc(path, "/sized-drop"))
+            httpd_stream_drop(x);
+        else if (!str_eqc(path, "/sized-over"))
+            httpd_stream_end(x);
+    } else if (str_eqc(path, "/short-of-it")) {
+        httpd_stream_sized(x, 200, "text/plain", 6, gone, w);
+        (void)httpd_stream_send(x, STR("one"));
+        httpd_stream_end(x);
+    } else if (str_eqc(path, "/much")) {
+        w->stream = x;
+        w->left = MUCH_BYTES;
+        httpd_stream_sized(x, 200, "text/plain", MUCH_BYTES, gone, w);
+        much(w);
     } else if (str_eqc(path, "/204")) {
         httpd_reply(x, 204, NULL, STR_NONE);
     } else if (str_eqc(path, "/big")) {
@@ -617,6 +660,46 @@ static void streams_end_with_their_client(void)
     world_close(&w);
 }
 
+static void streams_of_known_length(void)
+{
+    struct world w;
+    char a[8192], *big = malloc(MUCH_BYTES + 65536);
+    int fd;
+
+    world_open(&w, (struct httpd_config){0});
+    talk(&w, GET("/sized") LAST("/short"), a, sizeof a);
+    T_HAS(a, "Content-Length: 6\r\n\r\nonetwoHTTP/1.1 200");
+    T_NULL(strstr(a, "chunked"));
+    talk(&w, "HEAD /sized HTTP/1.1\r\nHost: x\r\n\r\n" LAST("/short"), a, sizeof a);
+    T_HAS(a, "Content-Length: 6\r\n\r\nHTTP/1.1 200");
+    talk(&w, "GET /sized HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" LAST("/short"), a, sizeof a);
+    T_HAS(a, "\r\n\r\nonetwoHTTP/1.1 200");
+    T_EQ(atomic_load(&w.n_gone), 0);
+    /* Too little, too much, cut off: the connection ends before the length is reached, and nothing follows. */
+    talk(&w, GET("/short-of-it") LAST("/short"), a, sizeof a);
+    T_NULL(strstr(a, "/short"));
+    T_EQ(atomic_load(&w.n_gone), 0); /* its sender has let go */
+    talk(&w, GET("/sized-over") LAST("/short"), a, sizeof a);
+    T_NULL(strstr(a, "four"));
+    T_TRUE(kit_wait_count(&w.n_gone, 1));
+    talk(&w, GET("/sized-drop") LAST("/short"), a, sizeof a);
+    T_NULL(strstr(a, "/short"));
+    T_TRUE(kit_wait_count(&w.n_gone, 2));
+    /* Much of it, to a client that is behind an answer at first, and half closed. */
+    fd = dial(&w);
+    (void)kit_puts(fd, GET("/hold") GET("/much"));
+    T_TRUE(kit_wait_count(&w.n_held, 1));
+    (void)shutdown(fd, SHUT_WR);
+    w.reply_at = 0;
+    kit_do(w.loop, reply_fn, &w);
+    T_GT(kit_read(fd, big, MUCH_BYTES + 65536, NULL), MUCH_BYTES);
+    T_LE(w.most_pending, 131072);
+    T_EQ(w.left, 0);
+    close(fd);
+    free(big);
+    world_close(&w);
+}
+
 static void too_many_connections(void)
 {
     struct world w;
@@ -824,6 +907,7 @@ int main(void)
     T_RUN(a_client_that_leaves);
     T_RUN(streams);
     T_RUN(streams_end_with_their_client);
+    T_RUN(streams_of_known_length);
     T_RUN(too_many_connections);
     T_RUN(draining);
     T_RUN(closing_in_every_phase);

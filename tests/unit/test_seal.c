@@ -261,6 +261,12 @@ static void keys(void)
     T_OK(seal_key_read(&key, str_make(text, 16), &e));
     T_OK(seal_key_read(&key, str_make(text, 256), &e));
     T_EQ(seal_key_read(&key, str_make(text, 257), &e), ERR_INVALID);
+    T_OK(seal_key_read(&key, STR("000102030405060708090a0b0c0d0e0f101112131415161718191A1B1C1D1EfF"), &e));
+    T_EQ(key.n, 32);
+    T_EQ(key.bytes[1], 1);
+    T_EQ(key.bytes[31], 0xff);
+    T_OK(seal_key_read(&key, STR("000102030405060708090a0b0c0d0e0f101112131415161718191A1B1C1D1EfG"), &e));
+    T_EQ(key.n, 64);
 }
 
 /*
