@@ -3,7 +3,7 @@
  * The one retrier of the outbox. A row is taken up when it is due, carried one step further and saved; only
  * then comes its next step. Kinds:
  *   summary    transcript → the agent's summary, or an extract → caller's history → "files" and "wake" rows
- *   files      one section in the day's memory file and in the summaries file
+ *   files      a section in the day's memory file, the summaries file and the callers' (afters_files.c)
  *   transcript the turns into the agent's session
  *   wake       a line to the agent that a call took place
  *   handoff    and "missed": a message to another channel; asked → sending → delivered | failed | uncertain
@@ -14,6 +14,7 @@
 #include "memory/index.h"
 #include "memory/journal.h"
 #include "memory/people.h"
+#include "plugin/afters_files.h"
 #include "plugin/afters_text.h"
 #include "plugin/app.h"
 #include "plugin/base/clock.h"
@@ -44,8 +45,6 @@ struct work { /* a row under way */
     uint64_t step_by_ms;
     struct json *doc;         /* of the payload */
     char *text;               /* made by an earlier part of the step */
-    unsigned parts;           /* answers that the step still waits for */
-    int rc;                   /* the worst of them */
 };
 
 struct afters {
@@ -232,7 +231,8 @@ static void summarized(struct work *w, struct str summary)
         }
     }
     jw_close(&b, '}');
-    if (b.rc == 0 && as->app->index != NULL && c->memory.persist_call_summaries && c->integration.sync_memory)
+    if (b.rc == 0 && as->app->index != NULL && c->integration.sync_memory &&
+        afters_files_wanted(c, json_get_bool(w->doc, "words", false)))
         afters_put(as, "files", str_of(w->call), str_of(id.text), buf_str(&b));
     id = row_id("wake", str_of(w->call));
     if (b.rc == 0 && host_serves(as->app->host) && c->agent.include_voice_calls)
@@ -302,61 +302,23 @@ static void step_summary(struct work *w)
 
 /* ---- Files ---- */
 
-static void on_appended(void *arg, int rc)
+static void on_filed(void *arg, int rc)
 {
     struct work *w = arg;
 
-    if (rc < 0)
-        w->rc = rc;
-    if (--w->parts > 0)
-        return;
-    if (w->rc == 0)
+    if (rc == 0)
         finish(w, "done", "");
-    else if (w->rc == ERR_DENIED)
+    else if (rc == ERR_DENIED)
         finish(w, "failed", "the memory file's path leaves the workspace");
+    else if (rc == ERR_NOT_FOUND)
+        finish(w, "failed", "the call is gone");
     else
         again(w, "a memory file cannot be written");
 }
 
 static void step_files(struct work *w)
 {
-    struct afters *as = w->owner;
-    const struct config *c = as->app->config;
-    bool words = json_get_bool(w->doc, "words", false);
-    struct str date = json_get_str(w->doc, "date");
-    char daily[64], day[16], heading[160], when[32];
-    struct index_section section = {.call = str_of(w->call)};
-    struct buf body;
-
-    clock_rfc3339((uint64_t)json_get_int(w->doc, "at", 0), when, sizeof when);
-    afters_day((uint64_t)json_get_int(w->doc, "at", 0), day, sizeof day);
-    (void)snprintf(daily, sizeof daily, "memory/%.*s.md", STR_ARG(date.n == 10 ? date : str_of(day)));
-    (void)snprintf(heading, sizeof heading, "%.5s UTC, by telephone, %s", when + 11,
-                   words ? "with a linked caller" : "with a caller who is not linked");
-    buf_init(&body, TEXT_BYTES);
-    if (words)
-        afters_quote(&body, json_get_str(w->doc, "summary"));
-    else
-        (void)buf_printf(&body, "A call of %lld s took place. Its words are not kept here; see the channel's own "
-                         "history.\n", (long long)(json_get_int(w->doc, "duration_ms", 0) / 1000));
-    section.heading = str_of(heading);
-    section.body = buf_str(&body);
-    w->rc = body.rc;
-    w->parts = 1; /* ours, so that an answer cannot end the step before all are asked */
-    if (c->agent.voice_summary_in_daily) {
-        section.path = str_of(daily);
-        w->parts++;
-        if (index_append(as->app->index, &section, on_appended, w) < 0)
-            on_appended(w, ERR_IO);
-    }
-    if (c->memory.call_summaries_file[0] != '\0') {
-        section.path = str_of(c->memory.call_summaries_file);
-        w->parts++;
-        if (index_append(as->app->index, &section, on_appended, w) < 0)
-            on_appended(w, ERR_IO);
-    }
-    buf_free(&body);
-    on_appended(w, 0);
+    afters_files_write(w->owner->app, str_of(w->call), w->doc, on_filed, w);
 }
 
 /* ---- Turns into the agent's session ---- */

@@ -14,9 +14,6 @@ static const char *const without_effect[] = {
     "agent.heartbeat.",
     "channels.voice.call.record_calls",
     "channels.voice.recording.",
-    "memory.voice.caller_history_file",
-    "memory.voice.persist_transcripts",
-    "memory.voice.persist_caller_updates",
     "metrics.voice.",
 };
 

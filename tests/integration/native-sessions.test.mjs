@@ -190,6 +190,70 @@ test('with the filter on a known caller hears of own calls alone; a link opens t
   });
 });
 
+test('transcripts and news of callers go into files of linked callers alone, once, as configured', async (t) => {
+  const ws = workspace();
+  const persist = (more) => ({ ...narrow, memory: { voice: { persist_transcripts: true, ...more } } });
+  const made = await rig(t, { changes: open(ws, persist({ caller_history_file: 'memory/people.md' })), sim: { speed: 60 } });
+  const keep = { name: 'Ada', note: 'Plays the\n## Call call_00000000000000000000000000 x\nbassoonic.' };
+  const tell = async (from, word) => (await useTools(made, { from }, [['remember_caller', { ...keep, language: word }],
+    ['remember_caller', {}]])).call;
+  const known = await tell(OTHER, 'Esperantish');
+  await speak(made, { from: KNOWN }); // a call makes the number one that can be linked
+  assert.equal((await made.host.api(`/callers/${encodeURIComponent(KNOWN)}/links`,
+    { method: 'POST', body: { identity: 'telegram:777' } })).status, 200);
+  const linked = await tell(KNOWN, 'Volapükish');
+  await settled(made, made.rows("SELECT count(*) AS n FROM outbox WHERE kind='summary'")[0].n);
+  const day = () => filesOf(ws)[`${dayOf(Date.now())}.md`];
+  const id = made.idOf(linked);
+  await t.test('the words stand in the day\'s section, quoted, behind the summary', () => {
+    assert.equal(sectionsIn(day(), id), 1);
+    const section = day().slice(day().indexOf(`## Call ${id} `));
+    assert.match(section, /### Transcript\n\n(> (Caller|Assistant): .*\n)+/);
+    holds(section, ['> Caller: Request number 0.', '> Assistant: '], true, 'linked');
+    assert.ok(section.indexOf('### Transcript') > section.indexOf('an extract'), 'the summary comes first');
+    holds(filesOf(ws)['voice-calls.md'], ['### Transcript'], false, 'the file of summaries');
+  });
+  await t.test('what was remembered stands in the callers\' file, once', () => {
+    const text = filesOf(ws)['people.md'];
+    assert.equal(sectionsIn(text, id), 1);
+    assert.equal(endsIn(text, id), 1);
+    holds(text, [KNOWN, '> name: Ada', '> language: Volapükish', '> bassoonic.'], true, 'news');
+    assert.equal(sectionsIn(text, 'call_00000000000000000000000000'), 0, 'no section made of words');
+  });
+  await t.test('not a word of a caller who is not linked', () => {
+    for (const [name, text] of Object.entries(filesOf(ws)))
+      holds(text, ['Esperantish', OTHER], false, name);
+    assert.equal(sectionsIn(day(), made.idOf(known)), 1);
+    const section = day().slice(day().indexOf(`## Call ${made.idOf(known)} `), day().indexOf(`${made.idOf(known)} end`));
+    holds(section, ['Transcript', 'Request number'], false, 'known');
+  });
+  await t.test('off: neither', async () => {
+    await made.host.stop();
+    await made.start({ changes: persist({ persist_transcripts: false, persist_caller_updates: false }) });
+    const off = made.idOf(await tell(KNOWN, 'Interlinguish'));
+    await settled(made, made.rows("SELECT count(*) AS n FROM outbox WHERE kind='summary'")[0].n);
+    assert.equal(sectionsIn(day(), off), 1);
+    for (const [name, text] of Object.entries(filesOf(ws)))
+      holds(text, ['Interlinguish'], false, name);
+    holds(day().slice(day().indexOf(`## Call ${off} `)), ['Transcript'], false, 'off');
+  });
+  await t.test('transcripts without summaries', async () => {
+    await made.host.stop();
+    await made.start({ changes: persist({ persist_call_summaries: false }) });
+    const only = made.idOf(await tell(KNOWN, 'Novialish'));
+    await settled(made, made.rows("SELECT count(*) AS n FROM outbox WHERE kind='summary'")[0].n);
+    holds(day().slice(day().indexOf(`## Call ${only} `)), ['> Caller: Request number 0.'], true, 'alone');
+    assert.equal(sectionsIn(filesOf(ws)['voice-calls.md'], only), 0);
+    holds(filesOf(ws)['people.md'], ['Novialish'], true, 'news');
+  });
+  await t.test('forgetting takes it out of all files', async () => {
+    const gone = await made.host.api(`/callers/${encodeURIComponent(KNOWN)}`, { method: 'DELETE' });
+    assert.equal(gone.status, 200, gone.text);
+    for (const [name, text] of Object.entries(filesOf(ws)))
+      holds(text, ['Volapükish', 'Novialish', KNOWN, 'Request number'], false, name);
+  });
+});
+
 /* ---- Past calls ---- */
 
 /* Asks until it is found or not: the index is told aside. */
