@@ -287,7 +287,7 @@ static void collect_run(struct step *s, struct line_action *a)
         a->step = STEP_READY;
         line_changed(s);
     }
-    if (a->step > STEP_READY || !c->ends_room)
+    if (a->step > STEP_READY || (!c->ends_room && (c->unsure & LEG_UNSURE_STAY) == 0))
         send_run(s, a, true);
 }
 
