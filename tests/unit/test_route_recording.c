@@ -9,13 +9,20 @@
 
 #define SUM "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
 
+/* Their allocators keep what was freed. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED true
+#else
+#define SANITIZED false
+#endif
+
 struct world {
     char dir[64];
     struct loop *loop;
     struct httpd *d;
     struct recordings *r;
     struct recording_file *file;
-    struct recording_at at;
+    struct recording_at at, next;
     const char *bytes;
     size_t n, put;
     atomic_uint made;
@@ -214,23 +221,38 @@ static void an_empty_one(void)
     world_close(&w);
 }
 
+static void offer_fn(void *arg)
+{
+    struct world *w = arg;
+
+    w->at = w->next;
+}
+
+/* From now on the row tells this. */
+static void offer(struct world *w, const char *name, uint64_t bytes, bool sealed)
+{
+    w->next = w->at;
+    w->next.name = str_of(name);
+    w->next.bytes = bytes;
+    w->next.sealed = sealed;
+    kit_do(w->loop, offer_fn, w);
+}
+
 static void what_cannot_be_served(void)
 {
     struct world w;
     char a[4096];
 
     world_open(&w, false, "0123456789", 10);
-    w.at.bytes = 11;
+    offer(&w, "call_1.wav", 11, false);
     (void)ask(&w, "GET", "", a, sizeof a);
     T_HAS(a, "HTTP/1.1 500 ");
     T_HAS(a, "damaged");
-    w.at.bytes = 10;
-    w.at.sealed = true;
+    offer(&w, "call_1.wav", 10, true);
     (void)ask(&w, "GET", "", a, sizeof a);
     T_HAS(a, "HTTP/1.1 500 ");
     T_HAS(a, "encryption_key");
-    w.at.sealed = false;
-    w.at.name = STR("call_2.wav");
+    offer(&w, "call_2.wav", 10, false);
     (void)ask(&w, "GET", "", a, sizeof a);
     T_HAS(a, "HTTP/1.1 404 ");
     world_close(&w);
@@ -274,7 +296,7 @@ static void a_long_one(void)
             (void)kit_puts(slow[i], "GET /r HTTP/1.1\r\nHost: x\r\n\r\n");
         }
         usleep(300000);
-        T_LT(memory_kb() - before, 8 * 1024);
+        T_TRUE(SANITIZED || memory_kb() - before < 8 * 1024);
         T_GT(kit_recv(slow[0], a, 4096, 5000), 0);
         for (int i = 0; i < 4; i++)
             close(slow[i]);

@@ -174,6 +174,7 @@ static void cut_off(void)
     T_OK(buf_putc(&b, 'x'));
     T_EQ(reads(&b, key_text, "a"), ERR_CORRUPT);
     b.n--;
+    T_OK(buf_reserve(&b, SEALED));
     T_OK(buf_put(&b, b.p + SEAL_HEAD_BYTES, SEALED));
     T_EQ(reads(&b, key_text, "a"), ERR_CORRUPT);
     buf_free(&b);
