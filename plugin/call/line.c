@@ -274,7 +274,8 @@ static void ending_run(struct step *s)
     struct line *l = s->l;
     bool late = due(s, l->ended_wall_ms + ENDING_ALL_MS);
 
-    if (l->leave_legs && (l->held || (l->legs[0].unsure & LEG_UNSURE_HOLD) != 0) && due(s, l->ended_wall_ms + ENDING_MS))
+    if (l->leave_legs && (l->held || (l->legs[0].unsure & LEG_UNSURE_HOLD) != 0) &&
+        due(s, l->ended_wall_ms + ENDING_MS))
         stay_fails(s);
     end_room(s);
     if (l->direct) {

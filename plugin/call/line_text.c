@@ -49,7 +49,8 @@ static const struct field set_fields[] = {
 static const struct field leg_fields[] = {
     F_ENUM(leg, state, LEG_GONE), F_ENUM(leg, role, ROLE_OTHER), F_BOOL(leg, held), F_BOOL(leg, muted),
     F_BOOL(leg, ended_by_us), F_BOOL(leg, offered), F_BOOL(leg, in_room), F_BOOL(leg, given_up),
-    F_BOOL(leg, mute_want), F_BOOL(leg, ends_room), F_BOOL(leg, ends_want), F_UINT(leg, unsure), F_UINT(leg, tries), F_I64(leg, last_seq),
+    F_BOOL(leg, mute_want), F_BOOL(leg, ends_room), F_BOOL(leg, ends_want), F_UINT(leg, unsure),
+    F_UINT(leg, tries), F_I64(leg, last_seq),
     F_TIME(leg, since_wall_ms), F_TIME(leg, not_before_wall_ms), F_TEXT(leg, label), F_TEXT(leg, ref),
     F_TEXT(leg, sid), F_TEXT(leg, to)};
 

@@ -77,15 +77,15 @@ export class WebhookSender {
 
   /**
    * Posts bytes once with these headers (or sends them with another method).
-   * @returns {Promise<{status, ms, hr, body, type, error}>} status 0 when no answer came
+   * @returns {Promise<{status, ms, hr, body, contentType, error}>} status 0 when no answer came
    */
   post(url, headers, body, method = 'POST') {
     const target = new URL(url);
     const lib = target.protocol === 'https:' ? https : http;
     const hr = performance.now();
     return new Promise((resolve) => {
-      const finish = (status, text, error = null, type = '') => resolve({ status,
-        ms: performance.now() - hr, hr, body: text, type, error });
+      const finish = (status, text, error = null, contentType = '') => resolve({ status,
+        ms: performance.now() - hr, hr, body: text, contentType, error });
       const req = lib.request(target, { method, agent: this.agents[target.protocol],
         timeout: this.timeoutMs, headers: { 'content-type': 'application/json',
           'user-agent': 'OpenAI/1.0 (+https://platform.openai.com/docs/webhooks)',

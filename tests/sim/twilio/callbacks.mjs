@@ -140,11 +140,11 @@ export class Callbacks {
       .filter(([, value]) => value !== undefined && value !== null));
     const { url, retries, timeoutMs } = overrides(address, this.timeoutMs);
     if (this.closed)
-      return { status: 0, error: 'closed', body: '', type: '' };
+      return { status: 0, error: 'closed', body: '', contentType: '' };
     const full = method === 'GET' ? `${url}${url.includes('?') ? '&' : '?'}${encode(given)}` : url;
     const local = this.route(full);
     if (local === null)
-      return this.record({ kind, url, params: given, status: 0, error: 'no route', body: '', type: '' });
+      return this.record({ kind, url, params: given, status: 0, error: 'no route', body: '', contentType: '' });
     const token = rule?.action === 'badSignature' ? 'wrong' : this.sim.signingToken;
     const body = method === 'GET' ? '' : encode(given);
     const headers = { 'user-agent': 'TwilioProxy/1.1', host: new URL(url).host,
@@ -167,7 +167,7 @@ export class Callbacks {
   async ask(kind, url, method, params) {
     const rule = this.takeFault(kind, params);
     if (rule?.action === 'drop')
-      return this.record({ kind, url, params, status: 0, error: 'lost', fault: 'drop', body: '', type: '' });
+      return this.record({ kind, url, params, status: 0, error: 'lost', fault: 'drop', body: '', contentType: '' });
     if (rule?.action === 'delay')
       await this.sim.task.sleep(rule.ms);
     if (rule?.action === 'duplicate')

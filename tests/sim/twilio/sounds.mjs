@@ -33,7 +33,7 @@ export function readTwiml(sim, text, allowed = null) {
 
 /* A body by its content type: TwiML, a text to say, or audio. */
 function documentOf(sim, answer, url, allowed) {
-  const type = answer.type.split(';')[0].trim().toLowerCase();
+  const type = answer.contentType.split(';')[0].trim().toLowerCase();
   if (/^audio\//.test(type))
     return sound({ name: 'Play', attrs: {}, children: [], text: url });
   if (type === 'text/plain')
