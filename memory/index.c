@@ -433,6 +433,17 @@ int index_forget(struct index *ix, struct str person, void (*fn)(void *arg, int 
     return push(ix, op, &ix->queue);
 }
 
+int index_expire(struct index *ix, uint64_t before, void (*fn)(void *arg, int rc), void *arg)
+{
+    struct index_op *op = op_make(INDEX_EXPIRE, NULL, 0, arg);
+
+    if (op == NULL)
+        return ERR_NOMEM;
+    op->at = before;
+    op->on_done = fn;
+    return push(ix, op, &ix->queue);
+}
+
 int index_append(struct index *ix, const struct index_section *section, void (*fn)(void *arg, int rc),
                  void *arg)
 {

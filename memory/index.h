@@ -64,6 +64,8 @@ int index_put_call(struct index *ix, struct str call, struct str person, uint64_
 int index_own_call(struct index *ix, struct str call, struct str person, void (*fn)(void *arg, int rc), void *arg);
 /* Forgets a person's calls, for real. */
 int index_forget(struct index *ix, struct str person, void (*fn)(void *arg, int rc), void *arg);
+/* Drops the text of calls that came before that time, for real; fn may be NULL. */
+int index_expire(struct index *ix, uint64_t before, void (*fn)(void *arg, int rc), void *arg);
 
 /* ---- Sections of ours in memory files ---- */
 

@@ -58,6 +58,7 @@ static const char *const queries[Q_N] = {
     [Q_TALK_OF_FILE] = "SELECT id, head, text, person FROM talk WHERE file=?1 AND file > 0",
     [Q_TALK_OF_CALL] = "SELECT id, head, text, person FROM talk WHERE call=?1 AND file=0",
     [Q_TALK_OF_PERSON] = "SELECT id, head, text, person FROM talk WHERE person=?1 LIMIT 500",
+    [Q_TALK_OLD] = "SELECT id, head, text, person FROM talk WHERE at<?1 AND file=0 LIMIT 500",
     [Q_TALK_DROP] = "DELETE FROM talk WHERE id=?1",
     [Q_TALK_PUT] = "INSERT INTO talk(file, line, lines, head, text, call, person, at)"
                    " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -391,7 +392,7 @@ static int tell(struct index *ix, unsigned which, int64_t id, struct str head, s
 }
 
 /* Removes the rows that `of` selects, from both tables. */
-static int drop_rows(struct index *ix, sqlite3_stmt *of, bool talk, unsigned *count)
+int index_db_drop(struct index *ix, sqlite3_stmt *of, bool talk, unsigned *count)
 {
     sqlite3_stmt *drop;
     int rc = SQLITE_OK, got = of != NULL ? SQLITE_ROW : SQLITE_ERROR;
@@ -418,12 +419,12 @@ static int drop_blocks(struct index *ix, int64_t file)
     int rc;
 
     (void)sqlite3_bind_int64(st, 1, file);
-    rc = drop_rows(ix, st, false, NULL);
+    rc = index_db_drop(ix, st, false, NULL);
     if (rc != SQLITE_OK)
         return rc;
     st = index_stmt(ix, Q_TALK_OF_FILE);
     (void)sqlite3_bind_int64(st, 1, file);
-    return drop_rows(ix, st, true, NULL);
+    return index_db_drop(ix, st, true, NULL);
 }
 
 struct putter {
@@ -623,7 +624,7 @@ int index_run_put_call(struct index *ix, struct index_op *op)
     st = index_stmt(ix, Q_TALK_OF_CALL);
     bind(st, 1, op->a);
     if (rc == SQLITE_OK)
-        rc = drop_rows(ix, st, true, NULL);
+        rc = index_db_drop(ix, st, true, NULL);
     if (rc == SQLITE_OK)
         rc = own_blocks(ix, op->a, op->b, false);
     if (rc == SQLITE_OK && str_utf8_valid(op->c))
@@ -657,30 +658,4 @@ int index_run_own_call(struct index *ix, struct index_op *op)
     if (rc == SQLITE_OK)
         rc = own_blocks(ix, op->a, op->b, true);
     return index_db_fail(ix, rc);
-}
-
-/* ---- Forgetting. ---- */
-
-int index_step_forget(struct index *ix, struct index_op *op)
-{
-    sqlite3_stmt *st;
-    unsigned n = 0;
-    int rc;
-
-    if (op->count == 0) {
-        rc = index_db_begin(ix);
-        if (rc < 0)
-            return rc;
-        st = index_stmt(ix, Q_TALK_OF_PERSON);
-        bind(st, 1, op->a);
-        rc = drop_rows(ix, st, true, &n);
-        if (rc == SQLITE_OK && n == 0) {
-            st = index_stmt(ix, Q_CALLS_DROP);
-            bind(st, 1, op->a);
-            rc = index_db_step(ix, st);
-            op->count = 1;
-        }
-        return rc == SQLITE_OK ? 1 : index_db_fail(ix, rc);
-    }
-    return index_db_purge(ix, &op->step);
 }

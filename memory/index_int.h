@@ -94,6 +94,7 @@ enum index_what {
     INDEX_PUT_CALL,
     INDEX_OWN_CALL,
     INDEX_FORGET,
+    INDEX_EXPIRE,
     INDEX_APPEND,
     INDEX_ERASE
 };
@@ -304,15 +305,18 @@ int index_db_begin(struct index *ix);
 int index_db_commit(struct index *ix);
 int index_run_put_call(struct index *ix, struct index_op *op);
 int index_run_own_call(struct index *ix, struct index_op *op);
-/* One step of forgetting; 1: there is more to do. */
+/* One step of forgetting, or of dropping what is old; 1: there is more to do. */
 int index_step_forget(struct index *ix, struct index_op *op);
+/* Drops the blocks that `of` selects (id, head, text, person), counted in *count (NULL allowed); an SQLite code. */
+int index_db_drop(struct index *ix, struct sqlite3_stmt *of, bool talk, unsigned *count);
 uint64_t index_hash(struct str s);
 /* A statement without rows: SQLITE_OK, or why not. */
 int index_db_step(struct index *ix, struct sqlite3_stmt *st);
 
 enum { /* index_stmt() */
     Q_BEGIN, Q_COMMIT, Q_ROLLBACK, Q_FILES, Q_FILE_PUT, Q_FILE_DROP, Q_DOC_OF, Q_DOC_DROP, Q_DOC_PUT,
-    Q_DOC_FTS_PUT, Q_DOC_FTS_DROP, Q_TALK_OF_FILE, Q_TALK_OF_CALL, Q_TALK_OF_PERSON, Q_TALK_DROP, Q_TALK_PUT,
+    Q_DOC_FTS_PUT, Q_DOC_FTS_DROP, Q_TALK_OF_FILE, Q_TALK_OF_CALL, Q_TALK_OF_PERSON, Q_TALK_OLD, Q_TALK_DROP,
+    Q_TALK_PUT,
     Q_TALK_FTS_PUT, Q_TALK_FTS_DROP, Q_TALK_OWN, Q_CALL_GET, Q_CALL_PUT, Q_CALLS_DROP, Q_DOC_ROWS,
     Q_TALK_ROWS, Q_DOC_GET, Q_TALK_GET, Q_DOC_MERGE, Q_TALK_MERGE, Q_DOC_TOP, Q_N
 };

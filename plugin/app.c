@@ -39,6 +39,7 @@
 #define BIND_TRIES 25         /* the instance before us may not have let go of the port yet */
 #define BIND_PAUSE_NS 100000000L
 #define KEEP_EVERY_MS 3600000u
+#define LONGEST_CALL_MS 3600000u
 #define ADOPT_EVERY_MS 1000u  /* while another instance holds calls */
 #define STOP_POLL_MS 50u
 #define FLUSH_MS 3000u
@@ -209,6 +210,20 @@ static int open_store(struct app *app, struct err *e)
 
 /* ---- Work that comes round ---- */
 
+/* What was said goes from the index as it goes from the database, the longest call's time later at most. */
+static void expire_words(struct app *app, uint64_t keep_ms)
+{
+    uint64_t days = app->config->sessions.transcript_retention_days, wall = clock_wall_ms();
+    uint64_t words_ms = days * 86400000u;
+
+    if (days > 0)
+        (void)people_expire_turns(app->store, wall - words_ms, NULL, NULL);
+    if (keep_ms > 0 && (days == 0 || keep_ms < words_ms))
+        words_ms = keep_ms;
+    if (words_ms > 0 && app->index != NULL)
+        (void)index_expire(app->index, wall - words_ms - LONGEST_CALL_MS, NULL, NULL);
+}
+
 static void keep(void *arg)
 {
     struct app *app = arg;
@@ -223,10 +238,7 @@ static void keep(void *arg)
 
         app->expire_at_ms = now + KEEP_EVERY_MS;
         (void)journal_expire(app->store, clock_wall_ms(), keep_ms, NULL, NULL);
-        if (app->config->sessions.transcript_retention_days > 0)
-            (void)people_expire_turns(app->store,
-                                      clock_wall_ms() - (uint64_t)app->config->sessions.transcript_retention_days *
-                                                            86400000u, NULL, NULL);
+        expire_words(app, keep_ms);
     }
     timer_set(app->keeper, held ? now + ADOPT_EVERY_MS : app->expire_at_ms);
 }

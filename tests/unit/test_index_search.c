@@ -275,6 +275,36 @@ static unsigned bytes_of(const struct kit *k, const char *what)
     return hits;
 }
 
+/* Past their time, words go for real, and what is newer stays; such a call is known still and not put again. */
+static void old_words_go(void)
+{
+    struct kit k;
+    struct kit_answer a = {0};
+
+    kit_init(&k);
+    kit_open(&k);
+    kit_scanned(&k);
+    put_call(&k, "call_old", "per_here", 1000, "we spoke of zyxomma");
+    put_call(&k, "call_new", "per_here", 5000, "we spoke of qwertzuiop");
+    kit_begin(&a);
+    T_OK(index_expire(k.ix, 2000, kit_on_done, &a));
+    kit_wait(&k, &a.came);
+    T_OK(a.rc);
+    T_EQ(bytes_of(&k, "zyxomma"), 0);
+    T_GT(bytes_of(&k, "qwertzuiop"), 0);
+    T_OK(kit_search(&k, &a, &kit_owner, "qwertzuiop"));
+    T_HAS(a.text, "call_new");
+    kit_begin(&a);
+    T_OK(index_own_call(k.ix, STR("call_old"), STR("per_here"), kit_on_done, &a));
+    kit_wait(&k, &a.came);
+    T_OK(a.rc);
+    kit_begin(&a);
+    T_OK(index_expire(k.ix, 2000, kit_on_done, &a));
+    kit_wait(&k, &a.came);
+    T_OK(a.rc);
+    kit_end(&k);
+}
+
 static void forgets_for_real(void)
 {
     struct kit k;
@@ -319,6 +349,7 @@ int main(void)
     T_RUN(newer_first);
     T_RUN(hides_others_calls);
     T_RUN(calls_change_hands);
+    T_RUN(old_words_go);
     T_RUN(forgets_for_real);
     return T_DONE();
 }
