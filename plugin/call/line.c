@@ -230,7 +230,7 @@ static void end_room(struct step *s)
 {
     struct line *l = s->l;
 
-    if (l->leave_legs || l->apologising || (l->attempts == 0 && !l->direct && l->set.outbound))
+    if (l->leave_legs || l->apologising || l->handed_over || (l->attempts == 0 && !l->direct && l->set.outbound))
         return;
     if (job_late(s, &l->end_room))
         job_failed(s, &l->end_room);

@@ -174,7 +174,8 @@ struct line {
     bool model_live;                /* said so, and not gone since */
     bool over_told;                 /* LINE_FX_OVER is out */
     /* private */
-    bool hold_want, model_check, dirty, notice_asked, newcomer, pause_want, record_stop, fetched, handed_over;
+    bool hold_want, model_check, dirty, notice_asked, newcomer, pause_want, record_stop, record_unsure, fetched;
+    bool handed_over;
     bool voicemail_told, machine_end, look_now, look_slow, announced_ringing;
     unsigned model_tries, model_brings, next_cmd, next_past;
     uint64_t model_brought_wall_ms, resume_wall_ms, voicemail_due_wall_ms, record_wall_ms, looked_wall_ms,

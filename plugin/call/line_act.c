@@ -9,6 +9,7 @@
 #define DIGITS_MS 60000u
 #define ANNOUNCE_MS 45000u
 #define REFER_MS 10000u
+#define WAIT_MS 60000u /* behind others of its group */
 
 enum { STEP_START = 0, STEP_READY, STEP_SAVING, STEP_SENT, STEP_TAKEN };
 
@@ -82,6 +83,11 @@ static void revert(struct step *s, struct line_action *a)
     case ACT_UNMUTE:
         if (leg)
             leg->mute_want = leg->muted;
+        break;
+    case ACT_RECORD_PAUSE:
+    case ACT_RECORD_RESUME: /* while something is recorded a pause stays wanted: better too little than too much */
+        if (l->recording != REC_STARTING && l->recording != REC_ON && l->recording != REC_PAUSED)
+            l->pause_want = false;
         break;
     default: break;
     }
@@ -350,7 +356,7 @@ static void record_run(struct step *s, struct line_action *a)
             act_over(s, a, ACTION_DONE, "");
     } else if (!going) {
         act_over(s, a, ACTION_FAILED, "nothing is being recorded");
-    } else if (a->kind == ACT_RECORD_PAUSE ? r == REC_PAUSED : r == REC_ON) {
+    } else if (!l->record_unsure && r == (a->kind == ACT_RECORD_PAUSE ? REC_PAUSED : REC_ON)) {
         act_over(s, a, ACTION_DONE, "");
     }
 }
@@ -466,7 +472,7 @@ static void add(struct step *s, const struct line_action *asked, unsigned at)
     clean(a->party, sizeof a->party);
     clean(a->text, sizeof a->text);
     a->since_wall_ms = s->t;
-    a->deadline_wall_ms = s->t + time_of(l, a);
+    a->deadline_wall_ms = s->t + WAIT_MS + time_of(l, a); /* begun, it has its own time */
     a->changed = true;
     if (a->kind == ACT_HANGUP)
         a->state = ACTION_DOING;

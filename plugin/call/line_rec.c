@@ -97,8 +97,11 @@ static void order(struct step *s, enum line_cmd what)
 
     if (job_late(s, &l->record_job))
         job_failed(s, &l->record_job);
-    if (job_free(s, &l->record_job))
-        line_command(s, &l->record_job, what, &l->legs[0])->u.command.text = str_of(l->recording_sid);
+    if (!job_free(s, &l->record_job))
+        return;
+    l->record_unsure = true; /* until it is answered, also for the instance after us */
+    l->dirty = true;
+    line_command(s, &l->record_job, what, &l->legs[0])->u.command.text = str_of(l->recording_sid);
 }
 
 void rec_run(struct step *s)
@@ -121,7 +124,7 @@ void rec_run(struct step *s)
     else if (l->recording == REC_ON || l->recording == REC_PAUSED) {
         if (l->record_stop)
             order(s, LINE_CMD_RECORD_STOP);
-        else if (pause != (l->recording == REC_PAUSED))
+        else if (l->record_unsure || pause != (l->recording == REC_PAUSED))
             order(s, pause ? LINE_CMD_RECORD_PAUSE : LINE_CMD_RECORD_RESUME);
     }
 }
@@ -159,10 +162,12 @@ bool rec_done(struct step *s, const struct line_event *ev)
         return true;
     }
     if (!answered_well(status) && !(what == LINE_CMD_RECORD_STOP && status == 404)) {
-        job_failed(s, &l->record_job);
+        job_failed(s, &l->record_job); /* asked for again: pausing twice does no harm */
         return true;
     }
     l->record_job = (struct line_job){.n = 0};
+    l->record_unsure = false;
+    line_changed(s);
     if (l->recording == REC_ON || l->recording == REC_PAUSED)
         enter(s, what == LINE_CMD_RECORD_PAUSE ? REC_PAUSED : what == LINE_CMD_RECORD_RESUME ? REC_ON : REC_STOPPED);
     return true;

@@ -34,7 +34,8 @@ static const struct field line_fields[] = {
     F_U64(line, made_wall_ms), F_U64(line, due_wall_ms), F_TIME(line, answered_wall_ms), F_TIME(line, held_wall_ms),
     F_TIME(line, ended_wall_ms), F_TIME(line, model_due_wall_ms), F_U64(line, version), F_BOOL(line, direct),
     F_BOOL(line, model_live), F_BOOL(line, over_told), F_BOOL(line, hold_want), F_BOOL(line, model_check),
-    F_BOOL(line, newcomer), F_BOOL(line, pause_want), F_BOOL(line, record_stop), F_BOOL(line, fetched),
+    F_BOOL(line, newcomer), F_BOOL(line, pause_want), F_BOOL(line, record_stop), F_BOOL(line, record_unsure),
+    F_BOOL(line, fetched),
     F_BOOL(line, handed_over), F_BOOL(line, voicemail_told), F_BOOL(line, machine_end), F_UINT(line, model_tries),
     F_UINT(line, model_brings), F_TIME(line, model_brought_wall_ms), F_TIME(line, resume_wall_ms),
     F_TIME(line, voicemail_due_wall_ms), F_TIME(line, record_wall_ms)};
