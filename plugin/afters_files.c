@@ -127,6 +127,10 @@ static void write_all(struct filing *f)
     char daily[64], day[16], heading[160], when[32];
     struct buf b;
 
+    if (f->app->index == NULL) { /* closed before the database is, or memory was turned off: a later start has it */
+        part_over(f, ERR_CLOSED);
+        return;
+    }
     clock_rfc3339(at, when, sizeof when);
     afters_day(at, day, sizeof day);
     (void)snprintf(daily, sizeof daily, "memory/%.*s.md", STR_ARG(date.n == 10 ? date : str_of(day)));

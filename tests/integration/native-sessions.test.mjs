@@ -254,6 +254,25 @@ test('transcripts and news of callers go into files of linked callers alone, onc
   });
 });
 
+test('a section that is owed waits while memory is off, and is written when it is on again', async (t) => {
+  const ws = workspace();
+  const made = await rig(t, { changes: open(ws, narrow), sim: { speed: 60 } });
+  const file = path.join(ws, 'memory', 'voice-calls.md');
+  fs.writeFileSync(file, 'x'.repeat(9 << 20)); // too large to be written to
+  const id = made.idOf(await speak(made, { from: KNOWN }));
+  const owed = () => made.rows("SELECT state, attempts FROM outbox WHERE kind='files'")[0];
+  await waitFor(() => owed()?.attempts >= 1, { what: 'an attempt' });
+  await made.host.stop();
+  await made.start({ changes: { channels: { voice: { integration: { memory_enabled: false } } } } });
+  await waitFor(() => owed().attempts >= 2, { what: 'an attempt without memory', timeoutMs: 15000 });
+  await speak(made, { from: KNOWN });
+  await made.host.stop();
+  fs.rmSync(file);
+  await made.start();
+  await waitFor(() => owed().state === 'done', { what: 'the section', timeoutMs: 30000 });
+  assertOneSection(ws, id, 'late');
+});
+
 /* ---- Past calls ---- */
 
 /* Asks until it is found or not: the index is told aside. */
