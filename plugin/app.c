@@ -321,6 +321,7 @@ static int open_api(struct app *app, struct err *e)
     const struct config *c = app->config;
     struct rt_api_config api = {.base_url = str_of(c->openai.base_url),
                                 .api_key = str_of(c->openai.api_key),
+                                .project = str_of(c->openai.project_id),
                                 .ca_file = str_of(c->openai.ca_file),
                                 .max_conns = MAX_CONNS, .warm_conns = WARM_CONNS};
 

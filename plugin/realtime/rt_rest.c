@@ -22,7 +22,7 @@ struct rt_api {
     struct loop *loop;
     const struct log *log;
     struct rt_api_config config; /* the slices are ours */
-    char *base_url, *api_key, *ca_file, *authorization;
+    char *base_url, *api_key, *project, *ca_file, *authorization;
     struct tls_ctx *tls;
     struct httpc *pool;
     struct rt_rest *requests; /* under way */
@@ -66,6 +66,7 @@ static void api_free(struct rt_api *api)
     wipe(api->authorization);
     wipe(api->api_key);
     mem_free(api->base_url);
+    mem_free(api->project);
     mem_free(api->ca_file);
     mem_free(api);
 }
@@ -85,17 +86,27 @@ static int copy_config(struct rt_api *api, const struct rt_api_config *config, s
     buf_free(&b);
     api->base_url = str_dup(base);
     api->api_key = str_dup(config->api_key);
+    api->project = str_dup(config->project);
     api->ca_file = str_dup(config->ca_file);
-    if (!api->authorization || !api->base_url || !api->api_key || !api->ca_file)
+    if (!api->authorization || !api->base_url || !api->api_key || !api->project || !api->ca_file)
         return err_set(e, ERR_NOMEM, "out of memory");
     api->config = (struct rt_api_config){
         .base_url = str_of(api->base_url),
         .api_key = str_make(api->api_key, config->api_key.n),
+        .project = str_make(api->project, config->project.n),
         .ca_file = str_of(api->ca_file),
         .max_conns = config->max_conns,
         .warm_conns = config->warm_conns,
     };
     return 0;
+}
+
+static bool header_holds(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] <= ' ' || s.p[i] > '~')
+            return false;
+    return true;
 }
 
 static int check_config(const struct rt_api_config *config, struct url *url, struct err *e)
@@ -106,9 +117,10 @@ static int check_config(const struct rt_api_config *config, struct url *url, str
         return rc;
     if (url->query.n > 0)
         return err_set(e, ERR_INVALID, "the base URL has a query");
-    for (size_t i = 0; i < config->api_key.n; i++)
-        if (config->api_key.p[i] <= ' ' || config->api_key.p[i] > '~')
-            return err_set(e, ERR_INVALID, "the API key has a character that a header cannot hold");
+    if (!header_holds(config->api_key))
+        return err_set(e, ERR_INVALID, "the API key has a character that a header cannot hold");
+    if (!header_holds(config->project))
+        return err_set(e, ERR_INVALID, "the project's id has a character that a header cannot hold");
     return 0;
 }
 
@@ -291,22 +303,25 @@ static void on_done(void *arg, const struct httpc_result *res)
 
 static int send_try(struct rt_rest *r)
 {
-    struct httpc_header headers[3] = {
+    struct httpc_header headers[4] = {
         {STR("Authorization"), str_of(r->api->authorization)},
         {STR("User-Agent"), STR("openclaw-voice")},
-        {STR("Content-Type"), STR("application/json")},
     };
     struct httpc_request req = {
         .method = r->method,
         .path = str_of(r->path),
         .headers = headers,
-        .n_headers = r->body_n > 0 ? 3 : 2,
+        .n_headers = 2,
         .body = str_make(r->body, r->body_n),
         .on_done = on_done,
         .arg = r,
     };
     uint64_t now = loop_now_ms(r->api->loop);
 
+    if (r->api->config.project.n > 0)
+        headers[req.n_headers++] = (struct httpc_header){STR("OpenAI-Project"), r->api->config.project};
+    if (r->body_n > 0)
+        headers[req.n_headers++] = (struct httpc_header){STR("Content-Type"), STR("application/json")};
     if (now >= r->deadline_ms)
         return ERR_TIMEOUT;
     req.timeout_ms = (uint32_t)(r->deadline_ms - now);

@@ -15,6 +15,7 @@ struct rt_rest; /* a request under way */
 struct rt_api_config {
     struct str base_url;  /* "https://api.openai.com/v1", no slash at the end */
     struct str api_key;
+    struct str project;   /* "proj_...", in the header OpenAI-Project; empty: that of the key */
     struct str ca_file;   /* empty: the system's */
     unsigned max_conns, warm_conns;
 };
@@ -27,7 +28,7 @@ struct rt_api_config {
 typedef void rt_rest_fn(void *arg, const struct call_rest_result *r);
 typedef void rt_models_fn(void *arg, int status, struct str body);
 
-/* Copies the config. ERR_INVALID (URL, characters in the key), ERR_TLS (ca_file), ERR_NOMEM. */
+/* Copies the config. ERR_INVALID (URL, characters in key or project), ERR_TLS (ca_file), ERR_NOMEM. */
 int rt_api_open(struct rt_api **out, struct loop *loop, const struct rt_api_config *config,
                 const struct log *log, struct err *e);
 /* Cancels what is under way without callbacks, then `closed` on the loop. */

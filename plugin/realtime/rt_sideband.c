@@ -89,12 +89,13 @@ int rt_sideband_open(struct rt_sideband **out, struct rt_api *api, struct str ca
 {
     static const struct wsconn_handler handler = {.text = on_text, .closed = on_closed};
     const struct rt_api_config *settings = rt_api_settings(api);
-    struct httpc_header headers[2] = {{.name = STR("Authorization")},
-                                      {STR("User-Agent"), STR("openclaw-voice")}};
+    struct httpc_header headers[3] = {{.name = STR("Authorization")},
+                                      {STR("User-Agent"), STR("openclaw-voice")},
+                                      {STR("OpenAI-Project"), settings->project}};
     struct wsconn_config config = {
         .tls = rt_api_tls(api),
         .headers = headers,
-        .n_headers = 2,
+        .n_headers = settings->project.n > 0 ? 3 : 2,
         .connect_ms = CONNECT_MS,
         .ping_ms = PING_MS,
         .dead_ms = DEAD_MS,

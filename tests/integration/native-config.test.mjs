@@ -89,6 +89,21 @@ describe('a configuration with faults', () => {
   });
 });
 
+test('the project is named in every request to OpenAI, if there is one', async (t) => {
+  for (const project of ['proj_simulated', undefined]) {
+    const made = await rig(t, { changes: { channels: { voice: { openai: { project_id: project } } } } });
+    const call = made.call({ script: chat });
+    assert.equal((await call.done).scriptError, null);
+    await made.ended(call);
+    const asked = made.openai.requests.filter((r) => r.path.includes('/realtime'));
+    assert.ok(asked.some((r) => r.method === 'WS') && asked.some((r) => r.path.endsWith('/accept'))
+      && asked.some((r) => r.path.endsWith('/hangup')), 'all kinds');
+    for (const request of made.openai.requests)
+      assert.equal(request.headers['openai-project'], project, `${request.method} ${request.path}`);
+    assert.ok(!made.host.stderr.text.includes('no effect'));
+  }
+});
+
 const chat = [{ wait: 'greeting' }, { caller: 'Something.' }, { wait: 'assistant' }, { caller: 'goodbye' },
   { waitEnd: true }];
 

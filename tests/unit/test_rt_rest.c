@@ -61,12 +61,14 @@ struct told {
 };
 
 static struct rt_api *api;
+static struct str project;
 
 static void open_api(void)
 {
     struct rt_api_config config = {
         .base_url = STR("http://127.0.0.1:1/v1/"),
         .api_key = STR("sk-test"),
+        .project = project,
         .max_conns = 7,
         .warm_conns = 2,
     };
@@ -198,6 +200,19 @@ static void an_accept_is_sent_once(void)
     T_TRUE(t.maybe_sent);
     T_STR_EQ(t.detail, "200");
     close_api();
+}
+
+static void the_project_is_named(void)
+{
+    struct told t = {0};
+
+    project = STR("proj_1");
+    open_api();
+    accept(&t, 8000);
+    T_STR_EQ(net.calls[0].names, "Authorization\nUser-Agent\nOpenAI-Project\nContent-Type\n");
+    answer(0, 200, "");
+    close_api();
+    project = STR_NONE;
 }
 
 static void an_id_is_escaped_in_the_path(void)
@@ -521,6 +536,9 @@ static void a_bad_config_is_refused(void)
     T_EQ(rt_api_open(&api, NULL, &config, NULL, &e), ERR_INVALID);
     T_NULL(strstr(e.text, "X: y"));
     config.api_key = STR("k");
+    config.project = STR("proj\r\nX: y");
+    T_EQ(rt_api_open(&api, NULL, &config, NULL, &e), ERR_INVALID);
+    config.project = STR("");
     config.base_url = STR("https://127.0.0.1/v1");
     config.ca_file = STR("/nonexistent/ca.pem");
     T_EQ(rt_api_open(&api, NULL, &config, NULL, &e), ERR_TLS);
@@ -560,6 +578,7 @@ static void memory_may_run_out(void)
 int main(void)
 {
     T_RUN(an_accept_is_sent_once);
+    T_RUN(the_project_is_named);
     T_RUN(an_id_is_escaped_in_the_path);
     T_RUN(an_accept_is_retried_by_its_answer);
     T_RUN(the_last_answer_is_told);
