@@ -87,13 +87,19 @@ void line_changed(struct step *s)
     s->again = true;
 }
 
+static bool sent_once(enum line_cmd what)
+{
+    return what == LINE_CMD_CREATE || what == LINE_CMD_OFFER || what == LINE_CMD_RECORD || what == LINE_CMD_REFER ||
+           what == LINE_CMD_PLAY_DIGITS || what == LINE_CMD_ANNOUNCE || what == LINE_CMD_COLLECT;
+}
+
 struct line_fx *line_command(struct step *s, struct line_job *job, enum line_cmd what, const struct leg *leg)
 {
     struct line_fx *f = line_fx(s, LINE_FX_COMMAND);
 
     job->n = ++s->l->next_cmd;
     job->what = (unsigned)what;
-    job->until_ms = s->t + ANSWER_MS;
+    job->until_ms = s->t + (sent_once(what) ? ANSWER_MS : AGAIN_MS);
     f->u.command.n = job->n;
     f->u.command.what = what;
     f->u.command.leg = leg;

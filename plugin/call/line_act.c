@@ -78,7 +78,10 @@ static void revert(struct step *s, struct line_action *a)
     if (a->step == STEP_START)
         return; /* it never wanted anything */
     switch (a->kind) {
-    case ACT_HOLD: l->hold_want = l->held; break;
+    case ACT_HOLD:
+        if (!l->held)
+            hold_resume(s);
+        break;
     case ACT_MUTE:
     case ACT_UNMUTE:
         if (leg)

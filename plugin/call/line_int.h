@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define ANSWER_MS 20000u       /* a command without an answer counts as lost */
+#define AGAIN_MS 8000u         /* the same for what may be sent twice */
 #define LOST_MS 60000u         /* after that a leg that was never found is given up */
 #define MODEL_MS 8000u         /* from the answer to a model that speaks */
 #define FRESH_MS 15000u        /* an answer that is younger is worth a model after a restart */
@@ -91,6 +92,7 @@ void model_answered(struct step *s);
 void model_leg_gone(struct step *s, struct str why);
 void model_said(struct step *s, const struct line_event *ev);
 void model_drop(struct step *s);
+void model_back(struct step *s); /* brings what was dropped */
 void model_recover(struct step *s); /* after a restart, when it is known who is there */
 void model_apologise(struct step *s, enum line_outcome outcome, struct str detail);
 bool model_apology_done(struct step *s, const struct line_event *ev);

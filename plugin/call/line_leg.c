@@ -508,7 +508,7 @@ static void wanted_failed(struct step *s, struct leg *leg, const struct line_eve
     if (ev->u.answer.http_status == 404)
         s->l->look_now = true;
     switch (leg->job.what) { /* what cannot be is not wanted any more; its action says so */
-    case LINE_CMD_HOLD: s->l->hold_want = false; break;
+    case LINE_CMD_HOLD: hold_resume(s); break;
     case LINE_CMD_MUTE:
     case LINE_CMD_UNMUTE: leg->mute_want = leg->muted; break;
     case LINE_CMD_STAY:

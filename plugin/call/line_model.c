@@ -118,7 +118,7 @@ static void model_lost(struct step *s, struct str why)
     line_changed(s);
     if (l->voicemail_told) {
         line_finish(s, LINE_OUTCOME_VOICEMAIL, STR("the message may not be complete"));
-    } else if (l->held || l->hold_want) {
+    } else if (l->hold_want) {
         l->model_dropped = true; /* brought back when the hold is over */
     } else if (l->model_brings >= BRINGS_MAX ||
                (l->model_brought_wall_ms != 0 && s->t < l->model_brought_wall_ms + BRING_PAUSE_MS)) {
@@ -191,6 +191,18 @@ void model_recover(struct step *s)
 
 /* ---- Hold ---- */
 
+void model_back(struct step *s)
+{
+    struct line *l = s->l;
+
+    if (l->phase != LINE_ANSWERED || !l->model_dropped)
+        return;
+    l->model_dropped = false;
+    l->model_tries = 0;
+    l->model_due_wall_ms = s->t + MODEL_MS;
+    line_changed(s);
+}
+
 void hold_resume(struct step *s)
 {
     struct line *l = s->l;
@@ -200,9 +212,7 @@ void hold_resume(struct step *s)
     l->hold_want = false;
     l->resume_wall_ms = s->t;
     if (l->model_dropped) {
-        l->model_dropped = false;
-        l->model_tries = 0;
-        l->model_due_wall_ms = s->t + MODEL_MS;
+        model_back(s);
         l->resume_wall_ms = s->t + MODEL_MS; /* the caller hears music until somebody is there to talk to */
     }
     line_changed(s);

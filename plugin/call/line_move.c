@@ -202,6 +202,15 @@ void move_digits(struct step *s, struct line_action *a, struct str digits)
 
 /* ---- Others ---- */
 
+static bool other_human(const struct line *l)
+{
+    for (unsigned i = 1; i < LINE_PARTIES; i++) {
+        if (l->legs[i].role == ROLE_OTHER && l->legs[i].state == LEG_UP && !l->legs[i].ended_by_us)
+            return true;
+    }
+    return false;
+}
+
 void move_leg_gone(struct step *s, struct leg *leg, struct str why)
 {
     struct line *l = s->l;
@@ -212,6 +221,8 @@ void move_leg_gone(struct step *s, struct leg *leg, struct str why)
         move_abort(s, a, text.n > 0 ? text.p : "they did not take the call");
     else if (!leg->ended_by_us && l->phase == LINE_ANSWERED)
         line_tell(s, TELL_NEWS, line_say(s, "%s has left the call.", leg->label));
+    if (!l->hold_want && !other_human(l))
+        model_back(s); /* it was removed while humans talked: nobody else is left */
 }
 
 static void invite_run(struct step *s, struct line_action *a)
@@ -228,15 +239,6 @@ static void invite_run(struct step *s, struct line_action *a)
     } else if (leg->state == LEG_UP) {
         target_up(s, a, leg);
     }
-}
-
-static bool other_human(const struct line *l)
-{
-    for (unsigned i = 1; i < LINE_PARTIES; i++) {
-        if (l->legs[i].role == ROLE_OTHER && l->legs[i].state == LEG_UP && !l->legs[i].ended_by_us)
-            return true;
-    }
-    return false;
 }
 
 static void remove_start(struct step *s, struct line_action *a)

@@ -68,6 +68,21 @@ static void hold_fails(void)
     T_EQ(k.tells[TELL_HOLD], 0);
 }
 
+static void model_lost_while_hold_is_in_doubt(void)
+{
+    talk();
+    lk_act(&k, "a1", ACT_HOLD, "", "");
+    lk_said_model(&k, LINE_EV_MODEL_GONE);
+    T_TRUE(k.l.model_dropped);
+    lk_wait(&k, 20000);
+    T_EQ(lk_state(&k, "a1"), ACTION_FAILED);
+    T_EQ(lk_count(&k, LINE_CMD_CREATE, "model"), 2);
+    lk_answer(&k, lk_last(&k, LINE_CMD_CREATE, "model"), 201, "CA3");
+    lk_said_model(&k, LINE_EV_MODEL_LIVE);
+    lk_wait(&k, 10000);
+    T_EQ(lk_count(&k, LINE_CMD_UNHOLD, ""), 1);
+}
+
 static void hold_over_a_restart(void)
 {
     struct line_seen_leg seen[2] = {
@@ -156,11 +171,13 @@ static void digits_once(void)
         talk();
         k.hold_saves = true;
         lk_act(&k, "a1", ACT_DTMF, "", "12#");
-        T_EQ(lk_count(&k, LINE_CMD_PLAY_DIGITS, ""), 0); /* durable first */
         k.hold_saves = false;
         {
             struct line_event ev = {.kind = LINE_EV_SAVED};
 
+            ev.u.version = k.l.version - 1;
+            lk_step(&k, &ev);
+            T_EQ(lk_count(&k, LINE_CMD_PLAY_DIGITS, ""), 0); /* durable first */
             ev.u.version = k.l.version;
             lk_step(&k, &ev);
         }
@@ -419,6 +436,8 @@ static void invite_and_remove(void)
     lk_act(&k, "a4", ACT_REMOVE, "boss", "");
     ok(LINE_CMD_END_LEG, "boss");
     T_EQ(lk_state(&k, "a4"), ACTION_DONE);
+    T_EQ(lk_count(&k, LINE_CMD_CREATE, "model"), 2); /* somebody must talk to the caller */
+    lk_answer_full(&k, lk_last(&k, LINE_CMD_CREATE, "model"), 0, false, "", "");
     lk_act(&k, "a5", ACT_REMOVE, "caller", "");
     T_EQ(k.l.phase, LINE_ENDING);
     ok(LINE_CMD_END_LEG, "caller");
@@ -858,6 +877,7 @@ int main(void)
 {
     T_RUN(hold_and_resume);
     T_RUN(hold_fails);
+    T_RUN(model_lost_while_hold_is_in_doubt);
     T_RUN(hold_over_a_restart);
     T_RUN(parked);
     T_RUN(longest_hold);

@@ -54,7 +54,6 @@ struct wleg { /* at the carrier */
 struct row { /* an action, as the store has it */
     struct line_action asked;
     enum line_action_state durable, shown;
-    bool was_over;
     unsigned delivered; /* commands of it that reached the carrier */
 };
 
@@ -62,8 +61,8 @@ struct snapshot { uint64_t version; struct line l; enum line_action_state rows[W
 
 struct world {
     uint64_t rng, t, order, seed;
-    bool faults, crashes, log, down, retried, heard, consent_none;
-    unsigned gen, steps, n_legs, n_rows, n_refs, overs, told_over, answered_said, n_saves, max_fx, kills, recorded;
+    bool faults, crashes, deaf, log, down, heard, consent_none; /* deaf: no callback ever comes */
+    unsigned gen, steps, n_legs, n_rows, n_refs, told_over, n_saves, max_fx, kills, recorded;
     struct line l;
     struct line_effects fx;
     struct item items[W_ITEMS];
@@ -71,13 +70,11 @@ struct world {
     struct wleg legs[W_LEGS];
     struct row rows[W_ROWS];
     struct snapshot saves[W_SAVES], durable;
-    enum line_phase phase;
-    enum line_outcome outcome;
-    uint64_t saved_at, over_at, started_at, ending_at, caller_dead_at;
+    uint64_t alone_since, wrong_since, saved_at, started_at, ending_at, caller_dead_at;
     const char *bad;
-    char rec_sid[LINE_SID_BYTES];
-    bool rec_on, calm_end, fetched, done_out;
-    unsigned counts[LINE_OUTCOMES];
+    bool rec_on, fetched;
+    uint64_t up_at; /* when the caller answered */
+    unsigned models;
 };
 
 static uint32_t rnd(struct world *w, uint32_t n)
@@ -148,7 +145,7 @@ static struct wleg *wleg_of(struct world *w, const char *sid)
 static void callback(struct world *w, struct wleg *leg, enum line_leg_status status)
 {
     struct item *i;
-    unsigned times = w->faults && chance(w, 15) ? 0 : w->faults && chance(w, 15) ? 2 : 1;
+    unsigned times = w->deaf || (w->faults && chance(w, 15)) ? 0 : w->faults && chance(w, 15) ? 2 : 1;
     int64_t seq = leg->seq++;
 
     for (; times > 0; times--) {
@@ -197,7 +194,7 @@ static void joins(struct world *w, struct wleg *leg)
     if (leg->at == AT_DEAD || leg->in_room)
         return;
     leg->in_room = true;
-    if (w->faults && chance(w, 15))
+    if (w->deaf || (w->faults && chance(w, 15)))
         return;
     i = plan(w, W_JOIN, 5 + rnd(w, 200));
     i->leg = (unsigned)(leg - w->legs);
@@ -236,6 +233,10 @@ static void create(struct world *w, const struct item *c)
     }
     w_must(w, !caller || callers <= w->l.set.retries, "more dials than retries allow");
     w_must(w, !model || up, "the model is called before the callee answered");
+    w_must(w, !model || w->faults || w->crashes || w->models++ > 0 || w->t < w->up_at + 1000,
+           "the model is called late");
+    for (unsigned i = 0; i < w->n_legs && model; i++)
+        w_must(w, strncmp(w->legs[i].ref, c->text, 32) != 0, "one reference for two legs");
     memset(leg, 0, sizeof *leg);
     (void)snprintf(leg->label, sizeof leg->label, "%s", c->label);
     (void)snprintf(leg->sid, sizeof leg->sid, "CA%u", w->n_legs + 1);
@@ -260,6 +261,8 @@ static void rings(struct world *w, struct wleg *leg)
 
     leg->at = AT_RINGING;
     callback(w, leg, LEG_SAYS_RINGING);
+    if (!leg->offered && chance(w, 15))
+        joins(w, leg); /* early media */
     if (how < 72)
         next_of(w, leg, AT_UP, 200 + rnd(w, 8000), 0);
     else if (how < 80)
@@ -277,6 +280,7 @@ static void answers(struct world *w, struct wleg *leg)
 
     leg->at = AT_UP;
     leg->up_at = w->t;
+    w->up_at = caller ? w->t : w->up_at;
     LOG(w, "  carrier: %s %s is up", leg->label, leg->sid);
     callback(w, leg, LEG_SAYS_IN_PROGRESS);
     if (leg->offered) {
@@ -295,7 +299,7 @@ static void answers(struct world *w, struct wleg *leg)
             next_of(w, leg, AT_DEAD, 3000 + rnd(w, 60000), LEG_SAYS_COMPLETED);
         return;
     }
-    next_of(w, leg, AT_DEAD, 3000 + rnd(w, caller ? 90000 : 200000), LEG_SAYS_COMPLETED);
+    next_of(w, leg, AT_DEAD, chance(w, 25) ? 3600000 : 3000 + rnd(w, caller ? 90000 : 200000), LEG_SAYS_COMPLETED);
     if (caller && chance(w, 15)) {
         plan(w, W_MACHINE, 1000 + rnd(w, 3000))->n = MACHINE_START;
         plan(w, W_MACHINE, 4000 + rnd(w, 6000))->n = MACHINE_END;
@@ -440,7 +444,6 @@ static unsigned row_of(struct world *w, const char *id)
 static void action_said(struct world *w, const struct line_action *a)
 {
     unsigned i = row_of(w, a->id);
-    bool over = a->state >= ACTION_DONE;
 
     w_must(w, i != NONE, "an action that nobody asked for");
     if (i == NONE)
@@ -448,7 +451,6 @@ static void action_said(struct world *w, const struct line_action *a)
     LOG(w, "  action %s %s %s %s", a->id, line_action_name(a->kind), line_action_state_name(a->state), a->error);
     w_must(w, w->rows[i].shown < ACTION_DONE || w->rows[i].shown == a->state, "two outcomes of one action");
     w->rows[i].shown = a->state;
-    w->rows[i].was_over = w->rows[i].was_over || over;
 }
 
 /* What the carrier makes of a command: when, and what we hear of it. */
@@ -539,6 +541,8 @@ static void effects(struct world *w)
         switch (f->kind) {
         case LINE_FX_SAVE: save_out(w, f->u.version); break;
         case LINE_FX_SLOT:
+            if (w->crashes && chance(w, 6))
+                plan(w, W_CRASH, rnd(w, 400));
             (void)snprintf(plan_ours(w, W_SLOT, rnd(w, 200))->label, LINE_LABEL_BYTES, "%s", f->u.slot.leg->label);
             break;
         case LINE_FX_COMMAND: command_out(w, f); break;
@@ -554,8 +558,6 @@ static void effects(struct world *w)
                 plan_ours(w, W_NOTICE, 1000 + rnd(w, 2000));
             break;
         case LINE_FX_OVER:
-            w->overs++;
-            w->over_at = w->t;
             w_must(w, i + 1 == fx->n, "something came after over");
             break;
         }
@@ -861,6 +863,8 @@ static void act_in(struct world *w, const struct item *i)
     (void)snprintf(a->text, sizeof a->text, "%s", "12#");
     a->secret = a->kind == ACT_COLLECT && chance(w, 30);
     w->n_rows++;
+    if (w->crashes && chance(w, 12))
+        plan(w, W_CRASH, rnd(w, 30));
     LOG(w, "ACTION %s %s %s %s", a->id, line_action_name(a->kind), a->party, a->warm ? "warm" : "");
     feed_action(w, w->n_rows - 1);
 }
@@ -935,7 +939,7 @@ static void check_orphans(struct world *w)
 {
     bool quiet = !w->faults && !w->down && w->l.phase >= LINE_ENDING && !w->l.leave_legs;
     uint64_t since = w->ending_at > w->started_at ? w->ending_at : w->started_at;
-    bool caller_up = false;
+    bool caller_up = false, wrong = false, alone = !w->l.apologising && !w->l.hold_want;
 
     for (unsigned i = 0; i < w->n_legs; i++)
         caller_up = caller_up || (strcmp(w->legs[i].label, "caller") == 0 && w->legs[i].at != AT_DEAD);
@@ -943,6 +947,8 @@ static void check_orphans(struct world *w)
         const struct wleg *leg = &w->legs[i];
         bool model = strcmp(leg->label, "model") == 0;
 
+        alone = alone && (strcmp(leg->label, "caller") == 0 || leg->at != AT_UP);
+        wrong = wrong || (leg->at == AT_UP && leg->held && w->l.phase == LINE_ANSWERED && !w->l.hold_want);
         if (leg->at == AT_DEAD || (leg->offered && !leg->in_room))
             continue;
         if (quiet && !w->l.apologising && w->t > since + 10000)
@@ -951,6 +957,10 @@ static void check_orphans(struct world *w)
             w->t > w->started_at + 10000)
             w_must(w, w->t < leg->made_at + 10000, "the model talks to nobody");
     }
+    w->alone_since = !alone || !caller_up || w->up_at == 0 || w->l.phase == LINE_OVER || w->down ? 0 : w->alone_since ? w->alone_since : w->t;
+    w_must(w, w->alone_since == 0 || w->t < w->alone_since + 45000, "the caller hears nothing");
+    w->wrong_since = !wrong || w->down || w->l.restored ? 0 : w->wrong_since ? w->wrong_since : w->t;
+    w_must(w, w->wrong_since == 0 || w->t < w->wrong_since + 45000, "a human is on hold and nobody knows");
 }
 
 static void check_end(struct world *w)
@@ -1027,6 +1037,7 @@ static const char *live(struct world *w, uint64_t seed, bool log)
     (void)rnd(w, 1);
     w->log = log;
     w->faults = (seed & 1) != 0;
+    w->deaf = w->faults && chance(w, 15);
     w->crashes = (seed & 2) != 0;
     make_life(w);
     while (!w->bad && w->t < END_MS && take_next(w, &i)) {
