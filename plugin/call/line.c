@@ -5,7 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define PASSES 6u  /* of line_run() in a step; what is left then is done by a timer at once */
+#define PASSES 10u  /* of line_run() in a step; what is left then is done by a timer at once */
 #define HOPS_MAX 20u
 
 /* ---- Effects ---- */
@@ -100,6 +100,7 @@ struct line_fx *line_command(struct step *s, struct line_job *job, enum line_cmd
     job->n = ++s->l->next_cmd;
     job->what = (unsigned)what;
     job->until_ms = s->t + (sent_once(what) ? ANSWER_MS : AGAIN_MS);
+    s->again = true; /* its own time is looked at, too */
     f->u.command.n = job->n;
     f->u.command.what = what;
     f->u.command.leg = leg;
@@ -414,6 +415,10 @@ static void finish_step(struct step *s)
 
     line_run(s);
     settled = l->phase == LINE_OVER && rec_settled(s);
+    if (settled)
+        s->next = 0; /* nothing is waited for, but a stray that is being ended */
+    if (settled && leg_exists(&l->stray))
+        line_run(s);
     acts_emit(s);
     if (l->dirty) {
         l->dirty = false;

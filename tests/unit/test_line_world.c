@@ -415,6 +415,35 @@ static int execute(struct world *w, const struct item *c)
 
 static void effects(struct world *w);
 
+static void copy_line(struct line *to, const struct line *from)
+{
+    unsigned n = 0;
+    size_t tail = offsetof(struct line, recording);
+
+    while (n < LINE_ACTIONS && from->actions[n].kind != ACT_NONE)
+        n++;
+    memcpy(to, from, offsetof(struct line, actions) + n * sizeof from->actions[0]);
+    for (; n < LINE_ACTIONS; n++)
+        to->actions[n].kind = ACT_NONE;
+    memcpy((char *)to + tail, (const char *)from + tail, sizeof *to - tail);
+}
+
+/* A step leaves nothing undone: one more, in which nothing happens, does nothing and waits for the same time. */
+static void check_rest(struct world *w)
+{
+    static struct line twin;
+    static struct line_effects fx;
+    static const struct line_event none = {.kind = LINE_EV_NONE};
+    uint64_t timer = w->l.timer_wall_ms;
+
+    if (timer == 1700000000000ull + w->t)
+        return;
+    copy_line(&twin, &w->l);
+    line_step(&twin, &none, STR(""), now_of(w), &fx);
+    w_must(w, fx.n == 0, "a step left something undone");
+    w_must(w, twin.timer_wall_ms == timer, "a step forgot a deadline");
+}
+
 static void step(struct world *w, const struct line_event *ev)
 {
     char ref[LINE_REF_BYTES];
@@ -429,6 +458,8 @@ static void step(struct world *w, const struct line_event *ev)
     w_must(w, !w->fx.overflow, "effects were lost");
     if (w->l.phase >= LINE_ENDING && w->ending_at == 0)
         w->ending_at = w->t;
+    if (w->steps % 4 == 0)
+        check_rest(w);
     effects(w);
 }
 
@@ -490,19 +521,6 @@ static void command_out(struct world *w, const struct line_fx *f)
     }
     a->n = f->u.command.n;
     a->cmd = f->u.command.what;
-}
-
-static void copy_line(struct line *to, const struct line *from)
-{
-    unsigned n = 0;
-    size_t tail = offsetof(struct line, recording);
-
-    while (n < LINE_ACTIONS && from->actions[n].kind != ACT_NONE)
-        n++;
-    memcpy(to, from, offsetof(struct line, actions) + n * sizeof from->actions[0]);
-    for (; n < LINE_ACTIONS; n++)
-        to->actions[n].kind = ACT_NONE;
-    memcpy((char *)to + tail, (const char *)from + tail, sizeof *to - tail);
 }
 
 static void save_out(struct world *w, uint64_t version)
