@@ -21,7 +21,7 @@
  * reference and party with an unknown leg adopts it, or ends it when the line is over or the party is GONE.
  * (The model is no human: its leg may be replaced by another one under a fresh reference, and the old one ended.)
  *
- * The whole machine is durable as one text (line_write, line_read): it is saved with a ticket before each effect
+ * The whole machine is durable as one text (line_write, line_read): it is saved (by version) before each effect
  * at the carrier that must not be done twice. After line_read() the machine asks the carrier what is so
  * (LINE_CMD_LOOK_UP) before it does anything else to a party that was CREATING, LOST, RINGING or UP, but for
  * ending it. Of a step's effects LINE_FX_ACTION come before LINE_FX_SAVE: an action whose row is open and which

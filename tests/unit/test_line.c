@@ -142,6 +142,21 @@ static void lost_for_good(void)
     T_FALSE(line_stray(NULL, &ev, &stray));
 }
 
+static void answer_after_giving_up(void)
+{
+    struct line_settings set = lk_settings();
+
+    lk_dial(&k, &set);
+    lk_wait(&k, 20000); /* no answer at all */
+    T_EQ(k.l.legs[0].state, LEG_LOST);
+    lk_wait(&k, 150000);
+    T_EQ(k.l.outcome, LINE_OUTCOME_UNCONFIRMED);
+    T_EQ(k.l.phase, LINE_OVER);
+    T_EQ(lk_count(&k, LINE_CMD_CREATE, ""), 1);
+    lk_answer(&k, lk_last(&k, LINE_CMD_CREATE, "caller"), 201, "CA9");
+    T_STR_EQ(lk_last(&k, LINE_CMD_END_LEG, "")->sid, "CA9");
+}
+
 static void callback_adopts(void)
 {
     struct line_settings set = lk_settings();
@@ -718,6 +733,7 @@ int main(void)
     T_RUN(refusals);
     T_RUN(lost_and_found);
     T_RUN(lost_for_good);
+    T_RUN(answer_after_giving_up);
     T_RUN(callback_adopts);
     T_RUN(other_lines_callbacks);
     T_RUN(due_later);

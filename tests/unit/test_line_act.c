@@ -384,6 +384,20 @@ static void warm_offer_lost(void)
     T_EQ(lk_count(&k, LINE_CMD_OFFER, ""), 1);
 }
 
+static void warm_offer_never_heard_of(void)
+{
+    talk();
+    lk_act(&k, "a1", ACT_TRANSFER, "sales", "warm");
+    ok(LINE_CMD_HOLD, "caller");
+    lk_answer(&k, lk_last(&k, LINE_CMD_OFFER, "sales"), 0, "");
+    lk_wait(&k, 120000);
+    T_EQ(lk_state(&k, "a1"), ACTION_FAILED);
+    T_EQ(lk_count(&k, LINE_CMD_OFFER, ""), 1); /* the target never rings twice */
+    T_EQ(lk_count(&k, LINE_CMD_UNHOLD, "caller") > 0, true);
+    lk_status(&k, "sales", "CA6", LEG_SAYS_RINGING, 1); /* rings, when nobody wants it any more */
+    T_STR_EQ(lk_last(&k, LINE_CMD_END_LEG, "")->sid, "CA6");
+}
+
 static void warm_over_a_restart(void)
 {
     struct line_seen_leg seen[3] = {
@@ -891,6 +905,7 @@ int main(void)
     T_RUN(warm);
     T_RUN(warm_declined);
     T_RUN(warm_offer_lost);
+    T_RUN(warm_offer_never_heard_of);
     T_RUN(warm_over_a_restart);
     T_RUN(left_after_the_transfer);
     T_RUN(invite_and_remove);
