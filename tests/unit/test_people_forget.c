@@ -257,38 +257,51 @@ static void a_backup_is_whole(void)
     kit_done(&k);
 }
 
+/* How many claims were taken, one after another, while the file was copied; a second copy is refused meanwhile. */
+static unsigned claims_beside_backup(struct kit *k, struct heard *h)
+{
+    static unsigned n;
+    struct heard second = {0};
+    uint64_t begun, most = 0;
+    unsigned first = n;
+    char id[40];
+
+    heard_free(h);
+    T_OK(people_backup(k->s, on_json, h));
+    T_EQ(people_backup(k->s, on_json, &second), ERR_BAD_STATE);
+    for (begun = clock_mono_ms(); h->n == 0 && clock_mono_ms() - begun < 20000; n++) {
+        uint64_t from = clock_mono_ms();
+
+        (void)snprintf(id, sizeof id, "call_%u", n);
+        claim_call(k, id, A, 1000);
+        if (clock_mono_ms() - from > most)
+            most = clock_mono_ms() - from;
+    }
+    printf("  80 MB copied in %llu ms; %u claims meanwhile, the slowest %llu ms\n",
+           (unsigned long long)(clock_mono_ms() - begun), n - first, (unsigned long long)most);
+    T_OK(h->rc);
+    return n - first;
+}
+
 /* While a big file is copied claims go on; a second copy is refused; closing stops it. */
 static void backups_stall_nobody(void)
 {
     struct kit k;
-    struct heard h = {0}, second = {0};
-    uint64_t begun, most = 0;
-    unsigned claims = 0;
-    char id[40];
+    struct heard h = {0};
+    unsigned claims = 0, parts = 0;
     DIR *d;
     struct dirent *entry;
-    unsigned parts = 0;
 
     kit_init(&k);
     kit_open(&k, 0);
     T_OK(kit_sql(&k, "CREATE TABLE ballast(b BLOB)"));
     T_OK(kit_sql(&k, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<4000)"
                      " INSERT INTO ballast SELECT randomblob(20000) FROM n"));
-    T_OK(people_backup(k.s, on_json, &h));
-    T_EQ(people_backup(k.s, on_json, &second), ERR_BAD_STATE);
-    for (begun = clock_mono_ms(); h.n == 0 && clock_mono_ms() - begun < 20000; claims++) {
-        uint64_t from = clock_mono_ms();
-
-        (void)snprintf(id, sizeof id, "call_%u", claims);
-        claim_call(&k, id, A, 1000);
-        if (clock_mono_ms() - from > most)
-            most = clock_mono_ms() - from;
-    }
-    printf("  80 MB copied in %llu ms; %u claims meanwhile, the slowest %llu ms\n",
-           (unsigned long long)(clock_mono_ms() - begun), claims, (unsigned long long)most);
-    T_OK(h.rc);
-    /* On the store's thread the first would have waited for all of it, and no other come. */
+    /* On the store's thread the first claim would wait for all of it, each time, and no other come. */
+    for (unsigned tries = 0; tries < 5 && claims <= 3; tries++)
+        claims = claims_beside_backup(&k, &h);
     T_GT(claims, 3);
+    heard_free(&h);
     h.n = 0;
     T_OK(people_backup(k.s, on_json, &h));
     kit_close(&k);
