@@ -30,20 +30,6 @@ struct request { /* an action whose row is being written */
     void *arg;
 };
 
-static void reply_error(routes_fn *fn, void *arg, int status, const char *error, const char *key, struct str value)
-{
-    struct buf b;
-
-    buf_init(&b, 4096);
-    jw_open(&b, '{');
-    jw_kstrc(&b, "error", error);
-    if (key != NULL)
-        jw_kstr(&b, key, value);
-    jw_close(&b, '}');
-    fn(arg, status, b.rc < 0 ? STR("{}") : buf_str(&b));
-    buf_free(&b);
-}
-
 static void on_asked(void *arg, int rc, struct str id, struct str state, struct str text)
 {
     struct request *r = arg;
@@ -58,10 +44,10 @@ static void on_asked(void *arg, int rc, struct str id, struct str state, struct 
         r->fn(r->arg, 202, b.rc < 0 ? STR("{}") : buf_str(&b));
         buf_free(&b);
     } else if (rc == ERR_BAD_STATE) {
-        reply_error(r->fn, r->arg, 409, "unsupported", "capability", text);
+        route_refuse(r->fn, r->arg, 409, "unsupported", "capability", text);
     } else {
-        reply_error(r->fn, r->arg, rc == ERR_NOT_FOUND ? 404 : rc == ERR_TOO_BIG ? 413
-                                   : rc == ERR_DUPLICATE || rc == ERR_CLOSED ? 409 : 503,
+        route_refuse(r->fn, r->arg, rc == ERR_NOT_FOUND ? 404 : rc == ERR_TOO_BIG ? 413
+                                    : rc == ERR_DUPLICATE || rc == ERR_CLOSED ? 409 : 503,
                     rc == ERR_NOT_FOUND ? "no such live call" : rc == ERR_DUPLICATE ? "idempotency"
                     : rc == ERR_CLOSED ? "not now" : "the action is not taken", "detail", text);
     }
@@ -110,7 +96,7 @@ static const char *read_body(struct lines *ls, const struct json *body, const ch
         return "text is missing";
     if (ask->kind != ACT_TRANSFER && ask->kind != ACT_INVITE)
         return NULL;
-    lines_decide(ls, json_get_str(body, "to"), false, to);
+    lines_decide(ls, json_get_str(body, "to"), to);
     if (!to->allow)
         return to->text;
     ask->to = str_of(to->number);
@@ -131,7 +117,7 @@ static void act(const struct route_ask *ask, struct action_ask *action, const ch
     if (fault == NULL)
         fault = read_body(ls, body, fields, action, &to);
     if (fault != NULL && !to.allow) {
-        reply_error(ask->fn, ask->arg, 403, to.reason, "detail", str_of(to.text));
+        route_refuse(ask->fn, ask->arg, 403, to.reason, "detail", str_of(to.text));
     } else if (fault != NULL || r == NULL) {
         route_error(ask, r == NULL ? 503 : 400, fault != NULL ? fault : "out of memory");
     } else {

@@ -10,6 +10,7 @@
 #include "plugin/calls_int.h"
 #include "plugin/notice.h"
 #include "plugin/runs.h"
+#include "plugin/screen.h"
 
 #include <string.h>
 
@@ -278,14 +279,7 @@ void live_begin(struct live *lc)
 
 static void notify_incoming(struct calls *cs, const struct calls_incoming *in)
 {
-    struct buf b;
-
-    notice_begin(&b, OC_EV_INCOMING, str_of(in->id.text));
-    jw_kstr(&b, "openai_call_id", in->openai_call_id);
-    jw_kstrc(&b, "from", in->from.number);
-    jw_kstrc(&b, "level", caller_level_name(in->verdict.level));
-    jw_kstrc(&b, "direction", "inbound");
-    notice_send(cs->app, &b, OC_EV_INCOMING, str_of(in->id.text));
+    screen_notify(cs->app, str_of(in->id.text), in->openai_call_id, str_of(in->from.number), in->verdict.level);
     if (cs->app->config->logging.call_events)
         log_info(&cs->app->log, "%s from %s (%s): %s", in->id.text,
                  log_number(&cs->app->log, str_of(in->from.number)).text,

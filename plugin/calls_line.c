@@ -9,6 +9,7 @@
 #include "plugin/lines.h"
 #include "plugin/notice.h"
 #include "plugin/runs.h"
+#include "plugin/screen.h"
 
 #include <string.h>
 
@@ -61,19 +62,12 @@ void live_lines_adopt(struct app *app)
 static void notify_waiting(struct live *lc)
 {
     struct app *app = lc->owner->app;
-    struct buf b;
 
     if (app->config->logging.call_events)
         log_info(&app->log, "%s %s %s (%s)", lc->id, lc->outbound ? "to" : "from",
                  log_number(&app->log, str_of(lc->from)).text, caller_level_name(lc->level));
-    if (lc->outbound)
-        return; /* call.initiated is the line's */
-    notice_begin(&b, OC_EV_INCOMING, str_of(lc->id));
-    jw_kstrc(&b, "openai_call_id", lc->openai_call_id);
-    jw_kstrc(&b, "from", lc->from);
-    jw_kstrc(&b, "level", caller_level_name(lc->level));
-    jw_kstrc(&b, "direction", "inbound");
-    notice_send(app, &b, OC_EV_INCOMING, str_of(lc->id));
+    if (!lc->outbound) /* call.initiated is the line's */
+        screen_notify(app, str_of(lc->id), str_of(lc->openai_call_id), str_of(lc->from), lc->level);
 }
 
 void calls_begin_waiting(struct calls *cs, const struct calls_waiting *in)

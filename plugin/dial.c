@@ -47,16 +47,7 @@ static void dial_free(struct dial *d)
 
 static void refuse(routes_fn *fn, void *arg, int status, const char *error, const char *text)
 {
-    struct buf b;
-
-    buf_init(&b, 4096);
-    jw_open(&b, '{');
-    jw_kstrc(&b, "error", error);
-    if (text != NULL)
-        jw_kstrc(&b, "detail", text);
-    jw_close(&b, '}');
-    fn(arg, status, b.rc < 0 ? STR("{}") : buf_str(&b));
-    buf_free(&b);
+    route_refuse(fn, arg, status, error, text != NULL ? "detail" : NULL, str_of(text));
 }
 
 static void accept_call(routes_fn *fn, void *arg, struct str call, uint64_t due_wall_ms)
@@ -227,8 +218,7 @@ static int put_rows(struct dial *d, struct str idem)
     buf_init(&key, SPEC_BYTES + 64);
     (void)buf_printf(&key, "%s %.*s", d->to.number, STR_ARG(buf_str(&d->spec)));
     id_sha256(hash, buf_str(&key));
-    for (unsigned i = 0; i < sizeof hash; i++)
-        (void)snprintf(hex + 2 * i, 3, "%02x", hash[i]);
+    id_hex(hex, hash, sizeof hash);
     buf_clear(&key);
     if (idem.n > 0) { /* askers' keys never meet the ones we make for incoming legs */
         (void)buf_printf(&key, "key:%.*s", STR_ARG(idem));
@@ -241,14 +231,14 @@ static int put_rows(struct dial *d, struct str idem)
     return rc;
 }
 
-/* Who may be called, by the number alone: a linked number of the owner's is the default. */
-void lines_decide(const struct lines *ls, struct str to, bool names_only, struct destination_verdict *out)
+/* A linked number of the owner's is what may be called where nothing is configured. */
+void lines_decide(const struct lines *ls, struct str to, struct destination_verdict *out)
 {
     struct caller_verdict v;
     char number[PHONE_BYTES] = "";
     const char *linked[1] = {number};
 
-    if (!phone_is_e164(to) || names_only) {
+    if (!phone_is_e164(to)) {
         destination_target_decide(ls->destinations, to, NULL, 0, out);
         return;
     }
@@ -297,7 +287,7 @@ void dial_ask(struct app *app, const struct json *body, struct str idem, struct 
         refuse(fn, arg, 409, "unsupported", "this version does not record calls");
         return;
     }
-    lines_decide(ls, json_get_str(body, "to"), false, &to);
+    lines_decide(ls, json_get_str(body, "to"), &to);
     if (!to.allow) {
         log_info(&app->log, "a call that %.*s asked for is refused: %s", STR_ARG(by), to.reason);
         refuse(fn, arg, strcmp(to.reason, "not_e164") == 0 ? 400 : 403, to.reason, to.text);

@@ -7,7 +7,6 @@
 #include "plugin/calls.h"
 #include "plugin/lines_int.h"
 
-#include <stdio.h>
 #include <string.h>
 
 struct asked { /* an action on its way to its row */
@@ -87,8 +86,7 @@ static int put(struct asked *a, const struct action_ask *ask)
     write_body(&body, ask);
     (void)buf_printf(&all, "%s %.*s %.*s", line_action_name(ask->kind), STR_ARG(ask->to), STR_ARG(buf_str(&body)));
     id_sha256(hash, buf_str(&all));
-    for (unsigned i = 0; i < sizeof hash; i++)
-        (void)snprintf(hex + 2 * i, 3, "%02x", hash[i]);
+    id_hex(hex, hash, sizeof hash);
     rc = body.rc < 0 ? body.rc : all.rc;
     if (rc == 0) {
         const struct action_row row = {.id = str_of(a->action.id), .call = str_of(a->call),

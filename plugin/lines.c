@@ -15,7 +15,8 @@
 
 /* ---- The table ---- */
 
-static struct trunk **slot(struct lines *ls, struct str call)
+/* The buckets' chains may be changed through a table that is not. */
+static struct trunk **slot(const struct lines *ls, struct str call)
 {
     struct trunk **at = &ls->buckets[id_hash(call, 0) & (LINES_BUCKETS - 1)];
 
@@ -120,8 +121,7 @@ int lines_fresh_ref(char out[LINE_REF_BYTES])
 
     if (id_random(bytes, sizeof bytes) < 0)
         return ERR_IO;
-    for (unsigned i = 0; i < sizeof bytes; i++)
-        (void)snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+    id_hex(out, bytes, sizeof bytes);
     return 0;
 }
 
@@ -283,19 +283,19 @@ void lines_adopt(struct lines *ls)
 
 bool lines_has(const struct lines *ls, struct str call)
 {
-    return ls != NULL && *slot((struct lines *)(uintptr_t)ls, call) != NULL;
+    return ls != NULL && *slot(ls, call) != NULL;
 }
 
 unsigned lines_can(const struct lines *ls, struct str call)
 {
-    const struct trunk *t = ls != NULL ? *slot((struct lines *)(uintptr_t)ls, call) : NULL;
+    const struct trunk *t = ls != NULL ? *slot(ls, call) : NULL;
 
     return t != NULL ? t->m.set.can : 0;
 }
 
 void lines_describe(const struct lines *ls, struct str call, struct buf *out)
 {
-    const struct trunk *t = ls != NULL ? *slot((struct lines *)(uintptr_t)ls, call) : NULL;
+    const struct trunk *t = ls != NULL ? *slot(ls, call) : NULL;
     unsigned can = lines_can(ls, call);
     const char *name;
 
@@ -360,6 +360,11 @@ int lines_open(struct lines **out, struct app *app, struct err *e)
     if (ls == NULL)
         return ERR_NOMEM;
     ls->app = app;
+    ls->buckets = mem_zalloc(LINES_BUCKETS * sizeof(struct trunk *));
+    if (ls->buckets == NULL) {
+        mem_free(ls);
+        return ERR_NOMEM;
+    }
     *out = ls; /* closed with what is open of it */
     rc = destinations_make(&ls->destinations, app->config, e);
     if (rc == 0)
@@ -384,6 +389,7 @@ static void on_closed(void *arg)
     if (--ls->closing > 0)
         return;
     ls->closed(ls->closed_arg);
+    mem_free(ls->buckets);
     mem_free(ls);
 }
 

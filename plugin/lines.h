@@ -6,8 +6,8 @@
  * and actions, and carries their effects out through the carrier, the store and the model's side (calls.h). One
  * line a call, under the call's id. Loop thread.
  *
- * lines.c the table, adoption, stepping; lines_fx.c effects; lines_hook.c the carrier's webhooks; pacer.c when a leg
- * may be created; dial.c POST /call; actions.c POST /calls/{id}/... .
+ * lines.c the table, adoption, stepping; lines_fx.c effects; lines_hook.c the carrier's webhooks; line_ask.c what is
+ * asked of a line; pacer.c when a leg may be created; dial.c POST /call; actions.c POST /calls/{id}/... .
  */
 #include "plugin/base/json.h"
 #include "plugin/call/line.h"
@@ -55,7 +55,7 @@ struct line_start { /* everything copied */
 };
 /* Begins the machine of rows that are durable. ERR_NOMEM, ERR_FULL. */
 int lines_begin(struct lines *ls, const struct line_start *start);
-/* What the configuration says for a line; level and record are the caller's of this function. */
+/* What the configuration says for a line to or from that number ("" when withheld). */
 void lines_settings(const struct lines *ls, bool outbound, struct str other, struct line_settings *out);
 const char *lines_carrier(const struct lines *ls); /* "twilio", or "sip": none is configured */
 

@@ -12,7 +12,7 @@
 #include "plugin/lines_int.h"
 #include "plugin/net/httpd.h"
 #include "plugin/refusal.h"
-#include "sessions/access.h"
+#include "plugin/screen.h"
 
 #include <string.h>
 
@@ -115,33 +115,18 @@ static void read_from(struct incoming *in, struct str from)
     in->from.host = STR_NONE;
 }
 
-static void attest(struct app *app, struct str value, struct caller_verdict *v)
-{
-    const struct config *c = app->config;
-    enum access_attestation a = access_attestation_read(value);
-
-    if (a == ATTEST_NONE && !c->security.attestation_trusted)
-        return;
-    v->level = access_attested(v->level, a, c->security.attestation_trusted, c->security.attestation_known,
-                               c->security.attestation_linked);
-}
-
 static int put_rows(struct incoming *in)
 {
     struct app *app = in->ls->app;
     struct buf spec, idem;
     int rc;
-    struct journal_call call = {
-        .id = str_of(in->id.text), .direction = STR("inbound"), .from = str_of(in->from.number),
-        .from_kind = in->from.kind == PHONE_E164        ? STR("e164")
-                     : in->from.kind == PHONE_ANONYMOUS ? STR("anonymous") : STR("malformed"),
-        .level = str_of(caller_level_name(in->verdict.level)), .state = STR(JOURNAL_WAITING),
-        .received_at = in->received_wall_ms, .model = str_of(app->config->openai.model),
-        .voice = str_of(app->config->openai.voice)};
-    struct line_row row = {.call = call.id, .carrier = str_of(lines_carrier(in->ls)), .ref = str_of(in->ref),
-                           .phase = STR("answered"), .number = call.from, .own = str_of(in->set.own),
-                           .made_at = in->received_wall_ms};
+    struct journal_call call;
+    struct line_row row = {.call = str_of(in->id.text), .carrier = str_of(lines_carrier(in->ls)),
+                           .ref = str_of(in->ref), .phase = STR("answered"), .number = str_of(in->from.number),
+                           .own = str_of(in->set.own), .made_at = in->received_wall_ms};
 
+    screen_row(app, &in->id, &in->from, &in->verdict, in->received_wall_ms, &call);
+    call.state = STR(JOURNAL_WAITING);
     buf_init(&spec, 256);
     jw_open(&spec, '{');
     jw_kstrc(&spec, "sid", in->sid);
@@ -175,8 +160,7 @@ static void on_incoming(struct lines *ls, struct httpd_exchange *x, const struct
     in->x = x;
     in->received_wall_ms = clock_wall_ms();
     read_from(in, ev->from);
-    caller_decide(app->policy, str_of(in->from.number), &in->verdict);
-    attest(app, ev->attestation, &in->verdict);
+    screen_caller(app, str_of(in->from.number), access_attestation_read(ev->attestation), &in->verdict);
     lines_settings(ls, false, str_of(in->from.number), &in->set);
     if (!in->verdict.accept || full) {
         const struct calls_incoming call = {.id = in->id, .from = in->from, .verdict = in->verdict, .busy = full,

@@ -37,7 +37,7 @@ struct lines {
     struct carrier *carrier;             /* NULL: none is configured */
     struct destination_policy *destinations;
     struct pacer *pacer;
-    struct trunk *buckets[LINES_BUCKETS];
+    struct trunk **buckets;              /* LINES_BUCKETS */
     unsigned n;
     struct wait *waits;
     bool leaving;
@@ -60,8 +60,8 @@ void trunk_settle(struct trunk *t);
 /* ---- dial.c ---- */
 /* The settings of a call as POST /call asks for it. */
 void dial_settings(const struct lines *ls, struct str to, const struct json *spec, struct line_settings *out);
-/* Whom a number or a transfer target's name leads to, and whether it may be called. names_only: numbers are refused. */
-void lines_decide(const struct lines *ls, struct str to, bool names_only, struct destination_verdict *out);
+/* Whom a number or a transfer target's name leads to, and whether it may be called. */
+void lines_decide(const struct lines *ls, struct str to, struct destination_verdict *out);
 
 /* ---- lines_fx.c ---- */
 void trunk_effects(struct trunk *t);

@@ -11,6 +11,7 @@
 #include "plugin/base/mem.h"
 #include "plugin/config.h"
 #include "plugin/notice.h"
+#include "plugin/screen.h"
 
 #define CLAIM_MS 2000u
 
@@ -31,12 +32,7 @@ static void notify(const struct refused *r)
     struct str call = str_of(r->in.id.text);
     struct buf b;
 
-    notice_begin(&b, OC_EV_INCOMING, call);
-    jw_kstrc(&b, "openai_call_id", "");
-    jw_kstrc(&b, "from", r->in.from.number);
-    jw_kstrc(&b, "level", caller_level_name(r->in.verdict.level));
-    jw_kstrc(&b, "direction", "inbound");
-    notice_send(app, &b, OC_EV_INCOMING, call);
+    screen_notify(app, call, STR(""), str_of(r->in.from.number), r->in.verdict.level);
     notice_begin(&b, OC_EV_ENDED, call);
     jw_kstrc(&b, "openai_call_id", "");
     jw_kstrc(&b, "reason", call_reason_name(r->reason));
@@ -78,12 +74,7 @@ static void on_recorded(void *arg, int rc, enum journal_claim_result result)
 void refusal_note(struct app *app, const struct calls_incoming *in)
 {
     struct refused *r = MEM_NEW(struct refused);
-    struct journal_call row = {
-        .id = str_of(in->id.text), .direction = STR("inbound"), .from = str_of(in->from.number),
-        .from_kind = in->from.kind == PHONE_E164        ? STR("e164")
-                     : in->from.kind == PHONE_ANONYMOUS ? STR("anonymous") : STR("malformed"),
-        .level = str_of(caller_level_name(in->verdict.level)), .state = STR(JOURNAL_OVER),
-        .detail = str_of(detail_of(in)), .received_at = in->received_wall_ms, .ended_at = clock_wall_ms()};
+    struct journal_call row;
 
     if (r == NULL)
         return;
@@ -91,6 +82,10 @@ void refusal_note(struct app *app, const struct calls_incoming *in)
     r->in = *in;
     r->in.openai_call_id = r->in.sip_call_id = STR("");
     r->reason = in->verdict.accept ? CALL_REASON_REFUSED_BUSY : CALL_REASON_REFUSED_POLICY;
+    screen_row(app, &in->id, &in->from, &in->verdict, in->received_wall_ms, &row);
+    row.state = STR(JOURNAL_OVER);
+    row.detail = str_of(detail_of(in));
+    row.ended_at = clock_wall_ms();
     row.reason = str_of(call_reason_name(r->reason));
     if (app->config->logging.call_events)
         log_info(&app->log, "%s from %s refused: %s", in->id.text, log_number(&app->log, row.from).text, detail_of(in));

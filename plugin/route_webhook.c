@@ -14,7 +14,7 @@
 #include "plugin/realtime/rt_rest.h"
 #include "plugin/realtime/rt_webhook.h"
 #include "plugin/routes.h"
-#include "sessions/access.h"
+#include "plugin/screen.h"
 #include "memory/journal.h"
 #include "memory/lines.h"
 
@@ -161,20 +161,10 @@ static void describe(struct journal_call *row, const struct claim *c, struct app
     const struct calls_incoming *in = &c->in;
     bool taken = in->verdict.accept && !in->busy;
 
-    *row = (struct journal_call){
-        .id = str_of(in->id.text),
-        .openai_call_id = in->openai_call_id,
-        .sip_call_id = in->sip_call_id,
-        .direction = STR("inbound"),
-        .from = str_of(in->from.number),
-        .from_kind = in->from.kind == PHONE_E164        ? STR("e164")
-                     : in->from.kind == PHONE_ANONYMOUS ? STR("anonymous") : STR("malformed"),
-        .level = str_of(caller_level_name(in->verdict.level)),
-        .state = taken ? STR(JOURNAL_CLAIMED) : STR(JOURNAL_REFUSING),
-        .received_at = in->received_wall_ms,
-        .model = str_of(app->config->openai.model),
-        .voice = str_of(app->config->openai.voice),
-    };
+    screen_row(app, &in->id, &in->from, &in->verdict, in->received_wall_ms, row);
+    row->openai_call_id = in->openai_call_id;
+    row->sip_call_id = in->sip_call_id;
+    row->state = taken ? STR(JOURNAL_CLAIMED) : STR(JOURNAL_REFUSING);
     if (taken)
         return;
     row->reason = str_of(call_reason_name(in->verdict.accept ? CALL_REASON_REFUSED_BUSY
@@ -183,18 +173,15 @@ static void describe(struct journal_call *row, const struct claim *c, struct app
     row->sip_status = in->verdict.accept ? 486 : in->verdict.sip_status;
 }
 
-/* What the trunk says of STIR/SHAKEN. A refusal by a list stays one; a level may only sink. */
-static void attest(struct app *app, const struct rt_webhook *hook, struct caller_verdict *v)
+/* What the trunk says of STIR/SHAKEN. */
+static enum access_attestation attestation(const struct app *app, const struct rt_webhook *hook)
 {
-    const struct config *c = app->config;
+    const struct config_list *names = &app->config->security.attestation_headers;
     enum access_attestation a = ATTEST_NONE;
 
-    for (unsigned i = 0; i < c->security.attestation_headers.n && a == ATTEST_NONE; i++)
-        a = access_attestation_read(rt_webhook_header(hook, c->security.attestation_headers.v[i], 0));
-    if (a == ATTEST_NONE && !c->security.attestation_trusted)
-        return;
-    v->level = access_attested(v->level, a, c->security.attestation_trusted, c->security.attestation_known,
-                               c->security.attestation_linked);
+    for (unsigned i = 0; i < names->n && a == ATTEST_NONE; i++)
+        a = access_attestation_read(rt_webhook_header(hook, names->v[i], 0));
+    return a;
 }
 
 /* ---- Legs of our own: a carrier called the speech API for a call that we know ---- */
@@ -252,8 +239,7 @@ static int claim_call(struct claim *c, const struct rt_webhook *hook)
     struct app *app = w->app;
     struct journal_call row;
 
-    caller_decide(app->policy, str_of(c->in.from.number), &c->in.verdict);
-    attest(app, hook, &c->in.verdict);
+    screen_caller(app, str_of(c->in.from.number), attestation(app, hook), &c->in.verdict);
     c->in.busy = calls_live(app->calls) + w->pending >= app->config->call.max_concurrent;
     describe(&row, c, app);
     return journal_claim(app->store, &row, c->answer_by_ms, on_claimed, c);

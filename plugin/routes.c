@@ -159,16 +159,23 @@ static void query_status(struct routes *r, bool open, routes_fn *fn, void *arg)
     buf_free(&b);
 }
 
-void route_error(const struct route_ask *ask, int status, const char *text)
+void route_refuse(routes_fn *fn, void *arg, int status, const char *error, const char *key, struct str value)
 {
     struct buf b;
 
     buf_init(&b, 4096);
     jw_open(&b, '{');
-    jw_kstrc(&b, "error", text);
+    jw_kstrc(&b, "error", error);
+    if (key != NULL)
+        jw_kstr(&b, key, value);
     jw_close(&b, '}');
-    ask->fn(ask->arg, status, b.rc < 0 ? STR("{}") : buf_str(&b));
+    fn(arg, status, b.rc < 0 ? STR("{}") : buf_str(&b));
     buf_free(&b);
+}
+
+void route_error(const struct route_ask *ask, int status, const char *text)
+{
+    route_refuse(ask->fn, ask->arg, status, text, NULL, STR(""));
 }
 
 bool route_parameter(const struct route_ask *ask, const char *name, char *out, size_t cap)

@@ -34,6 +34,8 @@ struct route_ask { /* one request, split; borrowed until its handler returns */
     routes_fn *fn;
     void *arg;
 };
+/* {"error": error, key: value}; key NULL: the error alone. */
+void route_refuse(routes_fn *fn, void *arg, int status, const char *error, const char *key, struct str value);
 void route_error(const struct route_ask *ask, int status, const char *text);
 /* Value of a query parameter, percent-decoded into out[cap]; false when absent or too long. */
 bool route_parameter(const struct route_ask *ask, const char *name, char *out, size_t cap);

@@ -42,8 +42,7 @@ static int make_token(const char *dir, const char *path, char *out, size_t cap, 
 
     if (id_random(raw, sizeof raw) < 0)
         return err_set(e, ERR_IO, "the system gives no random bytes for the API token");
-    for (size_t i = 0; i < sizeof raw; i++)
-        (void)snprintf(text + 2 * i, 3, "%02x", raw[i]);
+    id_hex(text, raw, sizeof raw);
     (void)snprintf(fresh, sizeof fresh, "%s/api-token.%ld", dir, (long)getpid());
     fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)

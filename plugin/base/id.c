@@ -52,6 +52,18 @@ int id_make(struct id *out, const char *prefix, uint64_t wall_ms)
     return 0;
 }
 
+void id_hex(char *out, const void *bytes, size_t n)
+{
+    static const char digits[] = "0123456789abcdef";
+    const unsigned char *b = bytes;
+
+    for (size_t i = 0; i < n; i++) {
+        out[2 * i] = digits[b[i] >> 4];
+        out[2 * i + 1] = digits[b[i] & 15];
+    }
+    out[2 * n] = '\0';
+}
+
 void id_sha256(unsigned char out[32], struct str s)
 {
     unsigned int n = 32;

@@ -19,6 +19,8 @@ int id_random(void *out, size_t n);
 int id_make(struct id *out, const char *prefix, uint64_t wall_ms);
 /* `prefix` + 24 hex digits of SHA-256 over a, NUL, b: the same input gives the same id. */
 void id_derive(struct id *out, const char *prefix, struct str a, struct str b);
+/* n bytes as 2 n lower-case hex digits and a NUL. */
+void id_hex(char *out, const void *bytes, size_t n);
 /* SHA-256 of s. */
 void id_sha256(unsigned char out[32], struct str s);
 /* FNV-1a with a final mix: for hash tables over ids that are not chosen by strangers to collide. */

@@ -28,6 +28,11 @@ static bool has(const char *set, char c)
     return c != '\0' && strchr(set, c) != NULL;
 }
 
+const char *phone_kind_name(enum phone_kind kind)
+{
+    return kind == PHONE_E164 ? "e164" : kind == PHONE_ANONYMOUS ? "anonymous" : "malformed";
+}
+
 bool phone_is_e164(struct str s)
 {
     if (s.n < 1 + DIGITS_MIN || s.n > 1 + DIGITS_MAX || s.p[0] != '+' || s.p[1] == '0')

@@ -24,6 +24,7 @@ struct phone {
     struct str host;          /* of the URI, without port; borrowed from the header; may be empty */
 };
 
+const char *phone_kind_name(enum phone_kind kind); /* "e164" "anonymous" "malformed" */
 /* Exactly '+', then 7 to 15 ASCII digits of which the first is not 0 (ITU-T E.164). */
 bool phone_is_e164(struct str s);
 /*

@@ -397,8 +397,7 @@ void seal_sum_end(struct seal_sum *s, char hex[65])
     unsigned int n = sizeof raw;
 
     (void)EVP_DigestFinal_ex(s->ctx, raw, &n);
-    for (size_t i = 0; i < sizeof raw; i++)
-        (void)snprintf(hex + 2 * i, 3, "%02x", raw[i]);
+    id_hex(hex, raw, sizeof raw);
     seal_sum_free(s);
 }
 

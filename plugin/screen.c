@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+#include "plugin/screen.h"
+
+#include "abi/openclaw_voice.h"
+#include "plugin/app.h"
+#include "plugin/base/json.h"
+#include "plugin/config.h"
+#include "plugin/notice.h"
+
+void screen_caller(const struct app *app, struct str number, enum access_attestation a, struct caller_verdict *out)
+{
+    const struct config *c = app->config;
+
+    caller_decide(app->policy, number, out);
+    if (a != ATTEST_NONE || c->security.attestation_trusted)
+        out->level = access_attested(out->level, a, c->security.attestation_trusted, c->security.attestation_known,
+                                     c->security.attestation_linked);
+}
+
+void screen_row(const struct app *app, const struct id *id, const struct phone *from,
+                const struct caller_verdict *verdict, uint64_t received_wall_ms, struct journal_call *out)
+{
+    *out = (struct journal_call){
+        .id = str_of(id->text), .direction = STR("inbound"), .from = str_of(from->number),
+        .from_kind = str_of(phone_kind_name(from->kind)), .level = str_of(caller_level_name(verdict->level)),
+        .received_at = received_wall_ms, .model = str_of(app->config->openai.model),
+        .voice = str_of(app->config->openai.voice)};
+}
+
+void screen_notify(struct app *app, struct str call, struct str openai_call_id, struct str from,
+                   enum caller_level level)
+{
+    struct buf b;
+
+    notice_begin(&b, OC_EV_INCOMING, call);
+    jw_kstr(&b, "openai_call_id", openai_call_id);
+    jw_kstr(&b, "from", from);
+    jw_kstrc(&b, "level", caller_level_name(level));
+    jw_kstrc(&b, "direction", "inbound");
+    notice_send(app, &b, OC_EV_INCOMING, call);
+}
