@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // 500 calls at once through one host: all that was said is stored, and no call disturbs another.
-// t-limit: 400
+// t-limit: 400 t-alone
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { processUse, slower, waitFor } from '../lib/util.mjs';
