@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+// What the commands of `openclaw voice` share: asking the running gateway, and printing.
+import { refusalOf } from "./refusal.js";
+
+export const time = (ms) => (ms ? new Date(ms).toISOString().replace("T", " ").slice(0, 19) : "-");
+export const seconds = (ms) => (ms >= 0 ? `${Math.round(ms / 1000)} s` : "-");
+export const line = (...cells) => console.log(cells.filter((x) => x !== undefined && x !== null && x !== "").join("  "));
+
+/**
+ * Asks a method of the gateway and prints what it answers, as JSON where that is wanted. An answer of the HTTP
+ * API (voice.http) that is a refusal is thrown as one sentence.
+ */
+export async function ask(method, params, options, print) {
+  const { callGatewayFromCli } = await import("openclaw/plugin-sdk/gateway-runtime");
+  let answer = await callGatewayFromCli(method, { timeout: "15000", ...options }, params, { progress: false });
+  if (method === "voice.http") {
+    if (!(answer.status >= 200 && answer.status < 300)) throw new Error(refusalOf(answer));
+    answer = answer.body;
+  }
+  if (options.json) console.log(JSON.stringify(answer, null, 2));
+  else print(answer);
+}
