@@ -161,6 +161,7 @@ struct rows { /* of one kind: an array in `mem` of `size` bytes each */
     struct store_op op;
     union {
         lines_found_fn *lines;
+        actions_fn *actions;
         recordings_fn *recordings;
         questions_fn *questions;
     } fn;
@@ -303,8 +304,45 @@ int action_put(struct store *s, const struct action_row *row, line_made_fn *fn, 
 int action_save(struct store *s, struct str id, struct str state, struct str error, uint64_t done_at,
                 journal_fn *fn, void *arg)
 {
-    const struct sql_op op = {.sql = "UPDATE action SET state=?2, error=?3, done_at=?4 WHERE id=?1",
+    const struct sql_op op = {.sql = "UPDATE action SET state=?2, error=?3, done_at=?4 WHERE id=?1 AND done_at=0",
                               .texts = {id, state, error}, .n_texts = 3, .ints = {done_at}, .n_ints = 1};
+
+    return sql_op_push(s, &op, fn, arg);
+}
+
+static int read_action(struct rows *r, sqlite3_stmt *st, void *at)
+{
+    *(struct action_row *)at = (struct action_row){
+        .id = keep(r, st, 0), .call = keep(r, st, 1), .kind = keep(r, st, 2), .state = keep(r, st, 3),
+        .error = keep(r, st, 4), .body = keep(r, st, 5), .at = journal_u64(st, 6), .done_at = journal_u64(st, 7)};
+    return 0;
+}
+
+static void tell_actions(struct rows *r, int rc)
+{
+    r->fn.actions(r->arg, rc, r->v, r->n);
+}
+
+int action_rows(struct store *s, struct str id, actions_fn *fn, void *arg)
+{
+    const struct rows what = {
+        .sql = id.n > 0 ? "SELECT id, call, kind, state, error, body, at, done_at FROM action WHERE id=?1 AND ?2=?2"
+                        : "SELECT a.id, a.call, a.kind, a.state, a.error, a.body, a.at, a.done_at FROM call c"
+                          " JOIN action a ON a.call=c.id WHERE c.state<>'over' AND c.owner=?2 AND a.done_at=0"
+                          " AND ?1='' ORDER BY a.at, a.id",
+        .id = id, .fn.actions = fn, .arg = arg, .read = read_action, .tell = tell_actions,
+        .size = sizeof(struct action_row)};
+
+    return rows_push(s, &what);
+}
+
+int action_end_over(struct store *s, struct str error, uint64_t now_ms, journal_fn *fn, void *arg)
+{
+    const struct sql_op op = {
+        .sql = "UPDATE action SET state=CASE kind WHEN 'hangup' THEN 'done' ELSE 'failed' END,"
+               " error=CASE kind WHEN 'hangup' THEN '' ELSE ?1 END, done_at=?2 WHERE done_at=0"
+               " AND EXISTS (SELECT 1 FROM call c WHERE c.id=action.call AND c.state='over')",
+        .texts = {error}, .n_texts = 1, .ints = {now_ms}, .n_ints = 1};
 
     return sql_op_push(s, &op, fn, arg);
 }

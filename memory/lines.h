@@ -64,8 +64,14 @@ struct action_row {
 };
 /* made as for line_put(): SAME gives the id of the action that stands. `call` of the callback is the action's id. */
 int action_put(struct store *s, const struct action_row *row, line_made_fn *fn, void *arg);
+/* An action that is over (done_at) stays as it is. */
 int action_save(struct store *s, struct str id, struct str state, struct str error, uint64_t done_at,
                 journal_fn *fn, void *arg);
+/* That action; id empty: all of calls that this instance drives which are not over, oldest first. */
+typedef void actions_fn(void *arg, int rc, const struct action_row *rows, unsigned n);
+int action_rows(struct store *s, struct str id, actions_fn *fn, void *arg);
+/* What calls that are over left open: a hang-up is done, all else failed with that error. */
+int action_end_over(struct store *s, struct str error, uint64_t now_ms, journal_fn *fn, void *arg);
 /* {"actions":[...]} of a call, oldest first. */
 int action_list(struct store *s, struct str call, journal_query_fn *fn, void *arg);
 

@@ -17,22 +17,53 @@ struct asked { /* an action on its way to its row */
     void *arg;
 };
 
+static void answer(struct asked *a, int rc, struct str id, struct str state, struct str text)
+{
+    a->fn(a->arg, rc, id, state, text);
+    mem_free(a);
+}
+
+/* An earlier one has this key: what became of it. */
+static void on_earlier(void *arg, int rc, const struct action_row *rows, unsigned n)
+{
+    struct asked *a = arg;
+
+    if (rc < 0 || n == 0)
+        answer(a, rc < 0 ? rc : ERR_NOT_FOUND, STR(""), STR(""), STR("the action could not be read"));
+    else
+        answer(a, 0, rows[0].id, rows[0].state, rows[0].error);
+}
+
+static void on_new(struct asked *a)
+{
+    struct lines *ls = a->ls;
+    struct line_event ev = {.kind = LINE_EV_ACTION, .u.action = a->action};
+    char call[ID_BYTES];
+    struct trunk *t;
+
+    (void)str_copy(call, sizeof call, str_of(a->call));
+    answer(a, 0, str_of(ev.u.action.id), STR("asked"), STR(""));
+    if (ls->leaving)
+        return; /* the next instance hands it in */
+    t = trunk_find(ls, str_of(call));
+    if (t != NULL)
+        trunk_feed(t, &ev);
+    else
+        action_close(ls, str_of(call), &ev.u.action, "the call ended");
+}
+
 static void on_row(void *arg, int rc, enum line_made made, struct str id)
 {
     struct asked *a = arg;
-    struct lines *ls = a->ls;
-    struct trunk *t = rc == 0 && made == LINE_MADE_NEW && !ls->leaving ? trunk_find(ls, str_of(a->call)) : NULL;
-    const struct line_event ev = {.kind = LINE_EV_ACTION, .u.action = a->action};
 
+    if (rc == 0 && made == LINE_MADE_SAME)
+        rc = action_rows(a->ls->app->store, id, on_earlier, a);
+    else if (rc == 0 && made == LINE_MADE_NEW)
+        on_new(a);
+    else if (rc == 0)
+        answer(a, ERR_DUPLICATE, id, STR(""), STR("this Idempotency-Key stands with another body"));
     if (rc < 0)
-        a->fn(a->arg, rc, STR(""), STR(""), STR("the action could not be recorded"));
-    else if (made == LINE_MADE_OTHER)
-        a->fn(a->arg, ERR_DUPLICATE, id, STR(""), STR("this Idempotency-Key stands with another body"));
-    else
-        a->fn(a->arg, 0, id, STR("asked"), STR(""));
-    if (t != NULL)
-        trunk_feed(t, &ev);
-    mem_free(a);
+        answer(a, rc, STR(""), STR(""), STR("the action could not be recorded"));
 }
 
 static const char *capability(int bit)
@@ -43,16 +74,20 @@ static const char *capability(int bit)
     return "";
 }
 
-/* What the row of an action says of it; digits of a secret are nowhere but in the machine until they are sent. */
+/* All that the next instance needs to hand it in again (lines_back.c), but what is secret. */
 static void write_body(struct buf *b, const struct action_ask *ask)
 {
     jw_open(b, '{');
     jw_kstr(b, "by", ask->by);
     if (ask->party.n > 0)
         jw_kstr(b, "party", ask->party);
+    if (ask->to.n > 0)
+        jw_kstr(b, "to", ask->to);
     if (ask->kind == ACT_TRANSFER)
         jw_kstrc(b, "mode", ask->warm ? "warm" : "blind");
-    if (ask->text.n > 0 && !ask->secret)
+    if (ask->secret)
+        jw_kbool(b, "secret", true);
+    else if (ask->text.n > 0)
         jw_kstr(b, "text", ask->text);
     jw_close(b, '}');
 }
@@ -84,7 +119,7 @@ static int put(struct asked *a, const struct action_ask *ask)
     buf_init(&body, 8192);
     buf_init(&all, 16384);
     write_body(&body, ask);
-    (void)buf_printf(&all, "%s %.*s %.*s", line_action_name(ask->kind), STR_ARG(ask->to), STR_ARG(buf_str(&body)));
+    (void)buf_printf(&all, "%s %.*s", line_action_name(ask->kind), STR_ARG(buf_str(&body)));
     id_sha256(hash, buf_str(&all));
     id_hex(hex, hash, sizeof hash);
     rc = body.rc < 0 ? body.rc : all.rc;

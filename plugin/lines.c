@@ -43,11 +43,7 @@ struct trunk *trunk_by(struct lines *ls, struct str ref_or_sid)
 
 static void on_timer(void *arg)
 {
-    struct trunk *t = arg;
-    const struct line_event ev = {.kind = LINE_EV_TIMER};
-
-    t->timer_at_wall_ms = 0;
-    trunk_feed(t, &ev);
+    trunk_look(arg);
 }
 
 struct trunk *trunk_new(struct lines *ls, struct str call)
@@ -67,7 +63,7 @@ struct trunk *trunk_new(struct lines *ls, struct str call)
     return t;
 }
 
-static void trunk_free(struct trunk *t)
+void trunk_free(struct trunk *t)
 {
     struct lines *ls = t->owner;
     struct trunk **at = slot(ls, str_of(t->call));
@@ -140,6 +136,14 @@ void trunk_feed(struct trunk *t, const struct line_event *ev)
     trunk_settle(t);
 }
 
+void trunk_look(struct trunk *t)
+{
+    const struct line_event ev = {.kind = LINE_EV_TIMER};
+
+    t->timer_at_wall_ms = 0;
+    trunk_feed(t, &ev);
+}
+
 /* ---- Words of the model's side ---- */
 
 void lines_from_model(struct lines *ls, struct str call, enum line_ev what, struct str text)
@@ -159,7 +163,7 @@ void lines_end(struct lines *ls, struct str call, struct str why)
         calls_line_over(ls->app->calls, call, LINE_OUTCOME_NONE, STR(""));
 }
 
-/* ---- Beginning and adopting ---- */
+/* ---- Beginning ---- */
 
 static bool has_room(void *arg)
 {
@@ -224,59 +228,6 @@ void lines_settings(const struct lines *ls, bool outbound, struct str other, str
     (void)str_copy(out->own, sizeof out->own, str_of(c->twilio.phone_number));
     (void)snprintf(out->model_uri, sizeof out->model_uri, "sip:%.100s@sip.api.openai.com;transport=tls",
                    c->openai.project_id);
-}
-
-/* A line whose machine was never saved did nothing at the carrier yet: it begins anew. */
-static void adopt(struct lines *ls, const struct line_row *row)
-{
-    struct json *spec = NULL;
-    struct line_start start = {.call = row->call, .ref = row->ref, .to = row->number, .from = row->number,
-                               .due_wall_ms = row->due_at};
-    struct trunk *t;
-
-    if (trunk_find(ls, row->call) != NULL)
-        return;
-    if (row->machine.n == 0) {
-        (void)json_parse(&spec, row->spec, NULL);
-        start.caller_sid = json_get_str(spec, "sid");
-        if (start.caller_sid.n > 0)
-            lines_settings(ls, false, row->number, &start.set);
-        else
-            dial_settings(ls, row->number, spec, &start.set);
-        (void)lines_begin(ls, &start);
-        json_free(spec);
-        return;
-    }
-    t = trunk_new(ls, row->call);
-    if (t == NULL) {
-        log_error(&ls->app->log, "out of memory: the line of %.*s waits for the next start", STR_ARG(row->call));
-        return;
-    }
-    (void)str_copy(t->other, sizeof t->other, row->number);
-    if (line_read(&t->m, row->machine) < 0) {
-        log_error(&ls->app->log, "%s: its line's record cannot be read; the carrier ends it by its own limit", t->call);
-        trunk_free(t);
-        return;
-    }
-    on_timer(t); /* it looks around */
-}
-
-static void on_found(void *arg, int rc, const struct line_row *rows, unsigned n)
-{
-    struct lines *ls = arg;
-
-    if (rc < 0)
-        log_error(&ls->app->log, "the lines of an earlier run could not be read: %s", err_name(rc));
-    if (ls->leaving)
-        return;
-    for (unsigned i = 0; i < n; i++)
-        adopt(ls, &rows[i]);
-}
-
-void lines_adopt(struct lines *ls)
-{
-    if (ls != NULL && !ls->leaving)
-        (void)lines_open_rows(ls->app->store, on_found, ls);
 }
 
 /* ---- What a line can do ---- */
@@ -371,6 +322,8 @@ int lines_open(struct lines **out, struct app *app, struct err *e)
         rc = pacer_open(&ls->pacer, app->loop, &pace);
     if (rc == 0)
         rc = open_carrier(ls, e);
+    if (rc == 0)
+        (void)action_end_over(app->store, STR("the call ended"), clock_wall_ms(), NULL, NULL);
     return rc;
 }
 

@@ -6,8 +6,9 @@
  * and actions, and carries their effects out through the carrier, the store and the model's side (calls.h). One
  * line a call, under the call's id. Loop thread.
  *
- * lines.c the table, adoption, stepping; lines_fx.c effects; lines_hook.c the carrier's webhooks; line_ask.c what is
- * asked of a line; pacer.c when a leg may be created; dial.c POST /call; actions.c POST /calls/{id}/... .
+ * lines.c the table, stepping; lines_fx.c effects; lines_back.c lines of an earlier instance; lines_hook.c the
+ * carrier's webhooks; line_ask.c what is asked of a line; pacer.c when a leg may be created; dial.c POST /call;
+ * actions.c POST /calls/{id}/... .
  */
 #include "plugin/base/json.h"
 #include "plugin/call/line.h"

@@ -9,6 +9,7 @@
 #include "plugin/lines_int.h"
 #include "plugin/notice.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const char *recording_name(enum line_recording_state r)
@@ -140,7 +141,7 @@ static void do_slot(struct trunk *t, const struct line_fx *fx)
 
 /* ---- Actions ---- */
 
-void waits_tell(struct lines *ls, const struct line_action *a)
+static void waits_tell(struct lines *ls, const struct line_action *a)
 {
     for (struct wait **at = &ls->waits; *at != NULL; at = &(*at)->next) {
         struct wait *w = *at;
@@ -154,16 +155,16 @@ void waits_tell(struct lines *ls, const struct line_action *a)
     }
 }
 
-static void do_action(struct trunk *t, const struct line_action *a)
+void action_tell(struct lines *ls, struct str call, const struct line_action *a)
 {
-    struct app *app = t->owner->app;
+    struct app *app = ls->app;
     bool over = a->state >= ACTION_DONE;
     struct buf b;
 
     if (action_save(app->store, str_of(a->id), str_of(line_action_state_name(a->state)), str_of(a->error),
                     over ? clock_wall_ms() : 0, NULL, NULL) < 0)
-        log_error(&app->log, "%s: the state of an action could not be queued", t->call);
-    notice_begin(&b, OC_EV_ACTION, str_of(t->call));
+        log_error(&app->log, "%.*s: the state of an action could not be queued", STR_ARG(call));
+    notice_begin(&b, OC_EV_ACTION, call);
     jw_kstrc(&b, "id", a->id);
     jw_kstrc(&b, "action", line_action_name(a->kind));
     jw_kstrc(&b, "state", line_action_state_name(a->state));
@@ -171,9 +172,29 @@ static void do_action(struct trunk *t, const struct line_action *a)
         jw_kstrc(&b, "party", a->party);
     if (a->error[0] != '\0')
         jw_kstrc(&b, "error", a->error);
-    notice_send(app, &b, OC_EV_ACTION, str_of(t->call));
+    notice_send(app, &b, OC_EV_ACTION, call);
     if (over)
-        waits_tell(t->owner, a);
+        waits_tell(ls, a);
+}
+
+void action_close(struct lines *ls, struct str call, struct line_action *a, const char *why)
+{
+    char hop[240];
+
+    a->state = a->kind == ACT_HANGUP ? ACTION_DONE : ACTION_FAILED;
+    if (a->state == ACTION_FAILED)
+        (void)str_copy(a->error, sizeof a->error, str_of(why));
+    (void)snprintf(hop, sizeof hop, "%s %s%s%s", line_action_name(a->kind), line_action_state_name(a->state),
+                   a->error[0] != '\0' ? ": " : "", a->error);
+    (void)journal_hop(ls->app->store, call, clock_wall_ms(), STR("action"), str_of(hop));
+    action_tell(ls, call, a);
+}
+
+static void do_action(struct trunk *t, const struct line_action *a)
+{
+    struct app *app = t->owner->app;
+
+    action_tell(t->owner, str_of(t->call), a);
     if (a->state != ACTION_DONE)
         return;
     if (a->kind == ACT_COLLECT && a->secret)

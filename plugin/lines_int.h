@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #ifndef PLUGIN_LINES_INT_H
 #define PLUGIN_LINES_INT_H
-/* What lines.c (the table, events in), lines_fx.c (effects out), lines_hook.c (webhooks) and line_ask.c share. */
+/*
+ * What lines.c (the table, events in), lines_fx.c (effects out), lines_back.c (lines of an earlier instance),
+ * lines_hook.c (webhooks) and line_ask.c share.
+ */
 #include "plugin/app.h"
 #include "plugin/carrier/carrier.h"
 #include "plugin/lines.h"
@@ -56,6 +59,8 @@ struct trunk *trunk_new(struct lines *ls, struct str call);
 void trunk_feed(struct trunk *t, const struct line_event *ev);
 /* Carries out what a line_begin_*() left in ls->fx. */
 void trunk_settle(struct trunk *t);
+void trunk_look(struct trunk *t); /* the same as trunk_feed(), with the time alone */
+void trunk_free(struct trunk *t);
 
 /* ---- dial.c ---- */
 /* The settings of a call as POST /call asks for it. */
@@ -67,6 +72,9 @@ void lines_decide(const struct lines *ls, struct str to, struct destination_verd
 void trunk_effects(struct trunk *t);
 /* An answer of the carrier; arg is the struct lines. */
 void trunk_answered(void *arg, struct str call, const struct carrier_answer *a);
-void waits_tell(struct lines *ls, const struct line_action *a);
+/* An action changed its state: its row, the host's event, and whoever waits for its end. */
+void action_tell(struct lines *ls, struct str call, const struct line_action *a);
+/* The same for one whose call has no line any more: what became of it. */
+void action_close(struct lines *ls, struct str call, struct line_action *a, const char *why);
 
 #endif

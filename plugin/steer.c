@@ -154,9 +154,11 @@ static void on_asked(void *arg, int rc, struct str id, struct str state, struct 
     if (rc < 0)
         fail(st, rc, rc == ERR_BAD_STATE ? STR("this call cannot do that now.") : text.n > 0 ? text : STR("not now."));
     else if (str_eqc(state, "done")) /* an earlier one under this key */
-        finish(st, 0, str_of(st->steer->done));
-    else if (!lines_wait(st->app->lines, id, on_over, st)) /* over already, and not known how */
-        finish(st, ERR_TIMEOUT, STR("It is not known whether that worked. Do not try it again; say so honestly."));
+        on_over(st, id, ACTION_DONE, text);
+    else if (str_eqc(state, "failed"))
+        on_over(st, id, ACTION_FAILED, text);
+    else if (str_eqc(state, "uncertain") || !lines_wait(st->app->lines, id, on_over, st))
+        on_over(st, id, ACTION_UNCERTAIN, text);
 }
 
 static void on_dialled(void *arg, int status, struct str body)

@@ -243,11 +243,82 @@ static void rows_come_back(void)
     kit_done(&k);
 }
 
+static void on_actions(void *arg, int rc, const struct action_row *rows, unsigned n)
+{
+    struct seen *s = arg;
+
+    s->rc = rc;
+    s->n = n;
+    if (n > 0) {
+        (void)str_copy(s->call, sizeof s->call, rows[0].id);
+        (void)str_copy(s->phase, sizeof s->phase, rows[0].state);
+        (void)str_copy(s->machine, sizeof s->machine, rows[0].body);
+    }
+    s->calls++;
+}
+
+static struct seen actions_of(struct kit *k, const char *id)
+{
+    struct seen s = {0};
+
+    T_OK(action_rows(k->s, str_of(id), on_actions, &s));
+    T_TRUE(kit_wait(k, &s.calls, 1, 10000));
+    T_OK(s.rc);
+    return s;
+}
+
+static void ask(struct kit *k, const char *id, const char *call, const char *kind, uint64_t at)
+{
+    struct made m = {0};
+    struct action_row row = {.id = str_of(id), .call = str_of(call), .kind = str_of(kind), .state = STR("asked"),
+                             .body = STR("{\"by\":\"api\"}"), .at = at};
+
+    T_OK(action_put(k->s, &row, on_made, &m));
+    T_TRUE(kit_wait(k, &m.n, 1, 10000));
+}
+
+static void actions_that_are_open_are_found_and_end_once(void)
+{
+    struct kit k;
+    struct heard h = {0};
+    struct seen s;
+    struct journal_call over = {.id = STR("call_2"), .state = STR("over"), .ended_at = 9};
+
+    kit_init(&k);
+    kit_open(&k, 0);
+    (void)put(&k, "call_1", REF, "", "");
+    (void)put(&k, "call_2", "1123456789abcdef0123456789abcdef", "", "");
+    ask(&k, "act_2", "call_1", "hold", 20);
+    ask(&k, "act_1", "call_1", "dtmf", 10);
+    ask(&k, "act_3", "call_2", "hangup", 5);
+    ask(&k, "act_4", "call_2", "hold", 6);
+    T_EQ(ASK(&k, &h, journal_save(k.s, &over, JOURNAL_SET_STATE | JOURNAL_SET_ENDED_AT, on_rc, &h)), 0);
+    s = actions_of(&k, "");
+    T_EQ(s.n, 2);
+    T_STR_EQ(s.call, "act_1");
+    T_STR_EQ(s.machine, "{\"by\":\"api\"}");
+    T_EQ(ASK(&k, &h, action_save(k.s, STR("act_1"), STR("doing"), STR(""), 0, on_rc, &h)), 0);
+    T_EQ(actions_of(&k, "").n, 2);
+    T_EQ(ASK(&k, &h, action_save(k.s, STR("act_1"), STR("done"), STR(""), 9, on_rc, &h)), 0);
+    T_EQ(actions_of(&k, "").n, 1);
+    T_EQ(ASK(&k, &h, action_save(k.s, STR("act_1"), STR("failed"), STR("x"), 10, on_rc, &h)), 0);
+    T_STR_EQ(actions_of(&k, "act_1").phase, "done");
+    T_EQ(ASK(&k, &h, action_end_over(k.s, STR("gone"), 30, on_rc, &h)), 0);
+    T_STR_EQ(actions_of(&k, "act_3").phase, "done");
+    T_STR_EQ(actions_of(&k, "act_4").phase, "failed");
+    T_STR_EQ(actions_of(&k, "act_2").phase, "asked");
+    kit_close(&k);
+    kit_open(&k, 0);
+    T_EQ(actions_of(&k, "").n, 0); /* whose call is another instance's, until it is adopted */
+    kit_done(&k);
+}
+
 int main(void)
 {
     T_RUN(a_key_makes_one_call);
     T_RUN(a_leg_is_tied_once);
     T_RUN(the_next_instance_knows_what_was_asked_for);
     T_RUN(rows_come_back);
+    T_RUN(actions_that_are_open_are_found_and_end_once);
     return T_DONE();
 }

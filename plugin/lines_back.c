@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Lines that an earlier instance left. Their machines are read back, and what was asked of them and not begun is
+ * handed in again before they do anything: a call whose end was asked for must not ring now.
+ */
+#include "memory/lines.h"
+#include "plugin/base/clock.h"
+#include "plugin/base/json.h"
+#include "plugin/base/mem.h"
+#include "plugin/lines_int.h"
+
+#include <string.h>
+
+#define LATE_MS 60000u /* what was asked for longer ago is not what anybody wants now; an end is */
+
+struct handed { /* an action that is a row and open */
+    struct handed *next;
+    char call[ID_BYTES];
+    struct line_action action;
+    uint64_t at_wall_ms;
+    bool settled; /* the line has it */
+};
+
+struct back { /* one adoption */
+    struct lines *ls;
+    struct handed *first, **last;
+};
+
+/* ---- Actions ---- */
+
+static int copy_action(struct back *b, const struct action_row *row)
+{
+    struct handed *h = MEM_NEW(struct handed);
+    struct json *body = NULL;
+    struct line_action *a;
+
+    if (h == NULL)
+        return ERR_NOMEM;
+    (void)json_parse(&body, row->body, NULL);
+    a = &h->action;
+    a->kind = line_action_of(row->kind);
+    a->warm = str_eqc(json_get_str(body, "mode"), "warm");
+    a->secret = json_get_bool(body, "secret", false);
+    h->at_wall_ms = row->at;
+    if (a->kind == ACT_NONE || !str_copy(h->call, sizeof h->call, row->call) ||
+        !str_copy(a->id, sizeof a->id, row->id) || !str_copy(a->to, sizeof a->to, json_get_str(body, "to")) ||
+        !str_copy(a->party, sizeof a->party, json_get_str(body, "party")) ||
+        !str_copy(a->text, sizeof a->text, json_get_str(body, "text"))) {
+        log_error(&b->ls->app->log, "%.*s: the action %.*s cannot be read", STR_ARG(row->call), STR_ARG(row->id));
+        mem_free(h);
+    } else {
+        *b->last = h;
+        b->last = &h->next;
+    }
+    json_free(body);
+    return 0;
+}
+
+static bool machine_knows(const struct line *l, const char *id)
+{
+    for (unsigned i = 0; i < LINE_ACTIONS; i++)
+        if (l->actions[i].kind != ACT_NONE && strcmp(l->actions[i].id, id) == 0)
+            return true;
+    return false;
+}
+
+/* Those that the machine read back has go on in it. t NULL: the line lives, and has all of them. */
+static void settle_known(struct back *b, struct str call, const struct trunk *t)
+{
+    for (struct handed *h = b->first; h != NULL; h = h->next)
+        if (str_eqc(call, h->call) && (t == NULL || machine_knows(&t->m, h->action.id)))
+            h->settled = true;
+}
+
+static const char *too_late(const struct handed *h)
+{
+    if (h->action.kind == ACT_HANGUP)
+        return NULL;
+    if (h->action.secret)
+        return "interrupted by a restart";
+    return clock_wall_ms() > h->at_wall_ms + LATE_MS ? "its time was over when we came back" : NULL;
+}
+
+/* What does not get in here, close_rest() closes. */
+static void hand_in(struct back *b, struct str call)
+{
+    for (struct handed *h = b->first; h != NULL; h = h->next) {
+        const struct line_event ev = {.kind = LINE_EV_ACTION, .u.action = h->action};
+        struct trunk *t = str_eqc(call, h->call) && !h->settled ? trunk_find(b->ls, call) : NULL;
+
+        if (t == NULL || too_late(h) != NULL)
+            continue;
+        h->settled = true;
+        trunk_feed(t, &ev);
+    }
+}
+
+static void close_rest(struct back *b)
+{
+    struct handed *next;
+
+    for (struct handed *h = b->first; h != NULL; h = next) {
+        const char *why = too_late(h);
+
+        next = h->next;
+        if (!h->settled && !b->ls->leaving)
+            action_close(b->ls, str_of(h->call), &h->action, why != NULL ? why : "the call ended");
+        mem_free(h);
+    }
+    mem_free(b);
+}
+
+/* ---- Lines ---- */
+
+/* A line whose machine was never saved did nothing at the carrier yet: it begins anew. */
+static void begin_anew(struct back *b, const struct line_row *row)
+{
+    struct line_start start = {.call = row->call, .ref = row->ref, .to = row->number, .from = row->number,
+                               .due_wall_ms = row->due_at};
+    struct json *spec = NULL;
+
+    (void)json_parse(&spec, row->spec, NULL);
+    start.caller_sid = json_get_str(spec, "sid");
+    if (start.caller_sid.n > 0)
+        lines_settings(b->ls, false, row->number, &start.set);
+    else
+        dial_settings(b->ls, row->number, spec, &start.set);
+    if (lines_begin(b->ls, &start) == 0)
+        hand_in(b, row->call);
+    json_free(spec);
+}
+
+static void adopt(struct back *b, const struct line_row *row)
+{
+    struct lines *ls = b->ls;
+    struct trunk *t = trunk_find(ls, row->call);
+
+    if (t != NULL) {
+        settle_known(b, row->call, NULL);
+        return;
+    }
+    if (row->machine.n == 0) {
+        begin_anew(b, row);
+        return;
+    }
+    t = trunk_new(ls, row->call);
+    if (t == NULL) {
+        log_error(&ls->app->log, "out of memory: the line of %.*s waits for the next start", STR_ARG(row->call));
+        settle_known(b, row->call, NULL); /* so do they */
+        return;
+    }
+    (void)str_copy(t->other, sizeof t->other, row->number);
+    if (line_read(&t->m, row->machine) < 0) {
+        log_error(&ls->app->log, "%s: its line's record cannot be read; the carrier ends it by its own limit", t->call);
+        trunk_free(t);
+        return;
+    }
+    settle_known(b, row->call, t);
+    hand_in(b, row->call);
+    t = trunk_find(ls, row->call);
+    if (t != NULL)
+        trunk_look(t);
+}
+
+static void on_found(void *arg, int rc, const struct line_row *rows, unsigned n)
+{
+    struct back *b = arg;
+
+    if (rc < 0 && !b->ls->leaving)
+        log_error(&b->ls->app->log, "the lines of an earlier run could not be read: %s", err_name(rc));
+    for (struct handed *h = rc < 0 ? b->first : NULL; h != NULL; h = h->next)
+        h->settled = true; /* nobody knows what they are about */
+    for (unsigned i = 0; i < n && !b->ls->leaving; i++)
+        adopt(b, &rows[i]);
+    close_rest(b);
+}
+
+static void on_actions(void *arg, int rc, const struct action_row *rows, unsigned n)
+{
+    struct back *b = arg;
+
+    for (unsigned i = 0; i < n && rc == 0; i++)
+        rc = copy_action(b, &rows[i]);
+    if (rc < 0 && !b->ls->leaving)
+        log_error(&b->ls->app->log, "what was asked for in an earlier run could not be read: %s", err_name(rc));
+    if (b->ls->leaving || lines_open_rows(b->ls->app->store, on_found, b) < 0)
+        on_found(b, ERR_CLOSED, NULL, 0);
+}
+
+void lines_adopt(struct lines *ls)
+{
+    struct back *b = ls != NULL && !ls->leaving ? MEM_NEW(struct back) : NULL;
+
+    if (b == NULL)
+        return;
+    b->ls = ls;
+    b->last = &b->first;
+    if (action_rows(ls->app->store, STR(""), on_actions, b) < 0)
+        on_actions(b, ERR_CLOSED, NULL, 0);
+}

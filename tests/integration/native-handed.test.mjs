@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+// What was asked for and acknowledged, when the process died before its line knew of it: the next one does it.
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { test } from 'node:test';
+import { waitFor } from '../lib/util.mjs';
+import { BOB, CAROL, lineRig } from './line-kit.mjs';
+
+const BERLIN = '+493012345678';
+const waiting = { [BOB]: { answers: 500, script: [{ wait: 'greeting' }, { waitEnd: true }], hangsUpMs: 60000 },
+  [CAROL]: { answers: 500, script: [{ waitEnd: true }], hangsUpMs: 30000 } };
+
+/* Two hours around the present one, by the clock of Berlin. */
+function nowIsQuiet() {
+  const hour = Number(new Intl.DateTimeFormat('en-GB', { timeZone: 'Europe/Berlin', hour: '2-digit', hourCycle: 'h23' })
+    .format(new Date()));
+  const text = (h) => `${String((h + 24) % 24).padStart(2, '0')}:00`;
+  return `${text(hour - 1)}-${text(hour + 3)}`;
+}
+
+/* The row of an action as it stands when the process dies right behind its commit. */
+function ask(made, call, id, kind, body = {}, agoMs = 0) {
+  const db = new DatabaseSync(path.join(made.hosts[0].stateDir, 'voice.db'));
+  try {
+    db.prepare('INSERT INTO action(id, call, kind, state, error, idem, idem_hash, body, at, done_at)'
+      + ' VALUES(?,?,?,\'asked\',\'\',\'\',\'\',?,?,0)')
+      .run(id, call, kind, JSON.stringify({ by: 'api', ...body }), Date.now() - agoMs);
+  } finally {
+    db.close();
+  }
+}
+
+/* What the API says of an action, once it is over. */
+const outcome = (made, call, id) => waitFor(async () => {
+  const { actions } = await made.get(`/calls/${call}/actions`);
+  const action = actions.find((each) => each.id === id);
+  return action && ['done', 'failed', 'uncertain'].includes(action.state) ? action : null;
+}, { timeoutMs: 20000, what: `the end of ${id}` });
+
+test('the end of a call that waits: it never rings', async (t) => {
+  const made = await lineRig(t, { people: { [BERLIN]: { answers: 300 } }, changes: {
+    security: { voice: { destinations: { allow: ['+49'] } } },
+    channels: { voice: { outbound: { quiet_hours: nowIsQuiet() } } } } });
+  const id = await made.dial({ to: BERLIN, purpose: 'test' });
+  await waitFor(() => made.rows('SELECT machine FROM line WHERE call = ?', id)[0]?.machine, { what: 'the saved line' });
+  await made.host.kill();
+  ask(made, id, 'act_end', 'hangup');
+  await made.start({ changes: { channels: { voice: { outbound: { quiet_hours: undefined } } } } });
+  const call = await made.over(id);
+  assert.equal(call.outcome, 'canceled', JSON.stringify(call));
+  assert.equal((await outcome(made, id, 'act_end')).state, 'done');
+  assert.equal(made.twilio.rings.length, 0);
+});
+
+test('a call that was to be dialled at once is not, when its end was asked for', async (t) => {
+  const made = await lineRig(t, { people: { [BOB]: { answers: 300 } },
+    changes: { channels: { voice: { call: { max_concurrent: 1 } } } } });
+  const first = await made.dial({ purpose: 'the one that talks' });
+  await made.event(first, 'call.live');
+  const second = await made.dial({ to: CAROL, purpose: 'waits until the first is over' });
+  await waitFor(() => made.rows('SELECT machine FROM line WHERE call = ?', second)[0]?.machine,
+    { what: 'the saved line' });
+  await made.host.kill();
+  ask(made, first, 'act_first', 'hangup');
+  ask(made, second, 'act_second', 'hangup');
+  await made.start({ changes: { channels: { voice: { call: { max_concurrent: 5 } } } } });
+  assert.equal((await made.over(second)).outcome, 'canceled');
+  assert.equal((await made.over(first)).outcome, 'answered');
+  assert.equal(made.twilio.rings.filter((r) => r.number === CAROL).length, 0);
+  await made.twilio.idle();
+});
+
+test('what was asked of a live call is done once; what is too late or secret is told to have failed', async (t) => {
+  const made = await lineRig(t, { people: waiting });
+  const id = await made.dial({ purpose: 'test' });
+  await made.event(id, 'turn', (e) => e.who === 'assistant');
+  const mute = await made.act(id, 'mute');
+  await made.host.kill();
+  ask(made, id, 'act_a_hold', 'hold');
+  ask(made, id, 'act_b_collect', 'collect', { secret: true });
+  ask(made, id, 'act_c_dtmf', 'dtmf', { text: '12#' }, 120000);
+  ask(made, id, 'act_d_unmute', 'unmute', { party: 'caller' });
+  ask(made, id, 'act_e_invite', 'invite', { to: CAROL, party: 'Carol' });
+  await made.start();
+  assert.equal((await outcome(made, id, 'act_a_hold')).state, 'done');
+  await made.event(id, 'call.held');
+  const pin = await outcome(made, id, 'act_b_collect');
+  assert.deepEqual([pin.state, pin.error], ['failed', 'interrupted by a restart']);
+  const late = await outcome(made, id, 'act_c_dtmf');
+  assert.deepEqual([late.state, late.error], ['failed', 'its time was over when we came back']);
+  assert.equal((await outcome(made, id, 'act_d_unmute')).state, 'done');
+  assert.equal((await outcome(made, id, 'act_e_invite')).state, 'done');
+  assert.equal((await made.state(id)).parties.find((p) => p.party === 'caller').muted, false);
+  assert.equal(made.twilio.rings.filter((r) => r.number === CAROL).length, 1);
+  assert.equal((await outcome(made, id, mute.id)).state, 'done', 'one that was over stays so');
+  assert.equal((await made.act(id, 'hangup')).state, 'done');
+  await made.over(id);
+  await made.twilio.idle();
+  made.twilio.assertRangOnce(BOB);
+});
+
+test('what a call that is over left open is closed, and a key tells what became of its action', async (t) => {
+  const made = await lineRig(t, { people: waiting });
+  const id = await made.dial({ purpose: 'test' });
+  await made.event(id, 'turn', (e) => e.who === 'assistant');
+  const headers = { 'idempotency-key': 'one' };
+  const asked = await made.host.api(`/calls/${id}/hold`, { method: 'POST', body: {}, headers });
+  assert.equal(asked.status, 202);
+  assert.equal((await outcome(made, id, asked.json.id)).state, 'done');
+  const again = await made.host.api(`/calls/${id}/hold`, { method: 'POST', body: {}, headers });
+  assert.deepEqual([again.status, again.json], [202, { id: asked.json.id, state: 'done' }]);
+  assert.equal((await made.host.api(`/calls/${id}/mute`, { method: 'POST', body: {}, headers })).status, 409);
+  await made.act(id, 'hangup');
+  await made.over(id);
+  await made.host.kill();
+  ask(made, id, 'act_end', 'hangup');
+  ask(made, id, 'act_hold', 'hold');
+  await made.start();
+  assert.equal((await outcome(made, id, 'act_end')).state, 'done');
+  const hold = await outcome(made, id, 'act_hold');
+  assert.deepEqual([hold.state, hold.error], ['failed', 'the call ended']);
+});
