@@ -8,6 +8,7 @@
 #include "plugin/base/mem.h"
 #include "plugin/lines_int.h"
 #include "plugin/net/httpd.h"
+#include "plugin/proto/url.h"
 
 #include <string.h>
 
@@ -65,14 +66,6 @@ static bool listed(const char *list, struct str name)
     return false;
 }
 
-static bool digits_only(struct str s)
-{
-    for (size_t i = 0; i < s.n; i++)
-        if (strchr("0123456789*#ABCDabcdwW", s.p[i]) == NULL)
-            return false;
-    return s.n > 0 && s.n <= 32;
-}
-
 /* Fills ask from the body; a sentence when it cannot. */
 static const char *read_body(struct lines *ls, const struct json *body, const char *fields, struct action_ask *ask,
                              struct destination_verdict *to)
@@ -90,8 +83,8 @@ static const char *read_body(struct lines *ls, const struct json *body, const ch
     ask->warm = str_eqc(mode, "warm");
     if (mode.n > 0 && !ask->warm && !str_eqc(mode, "blind"))
         return "mode is blind or warm";
-    if (ask->kind == ACT_DTMF && !digits_only(ask->text))
-        return "digits are up to 32 of 0-9 * # A-D, and w for half a second's pause";
+    if (ask->kind == ACT_DTMF && !line_digits_good(ask->text))
+        return "digits are up to 64 of 0-9 * #, and w for half a second's pause";
     if ((ask->kind == ACT_SAY || ask->kind == ACT_ANNOUNCE) && ask->text.n == 0)
         return "text is missing";
     if (ask->kind != ACT_TRANSFER && ask->kind != ACT_INVITE)
@@ -100,7 +93,7 @@ static const char *read_body(struct lines *ls, const struct json *body, const ch
     if (!to->allow)
         return to->text;
     ask->to = str_of(to->number);
-    ask->party = phone_is_e164(json_get_str(body, "to")) ? STR("guest") : json_get_str(body, "to");
+    ask->party = to->name[0] != '\0' ? str_of(to->name) : STR("guest");
     return NULL;
 }
 
@@ -150,6 +143,28 @@ static void list(const struct route_ask *ask, struct str call)
     route_error(ask, 503, "overloaded; try again");
 }
 
+/* DELETE /calls/{id}/parties/{party}: no name is nobody, not the caller. */
+static void take_out(const struct route_ask *ask, struct action_ask *action, struct str party)
+{
+    struct request *r = MEM_NEW(struct request);
+    struct buf name;
+
+    buf_init(&name, 3 * LINE_LABEL_BYTES);
+    if (party.n == 0 || url_unescape(&name, party, false) < 0) {
+        route_error(ask, 404, "no such party");
+    } else if (r == NULL) {
+        route_error(ask, 503, "out of memory");
+    } else {
+        *r = (struct request){ask->fn, ask->arg};
+        action->kind = ACT_REMOVE;
+        action->party = buf_str(&name);
+        lines_act(ask->app->lines, action, on_asked, r);
+        r = NULL;
+    }
+    mem_free(r);
+    buf_free(&name);
+}
+
 bool action_route(const struct route_ask *ask)
 {
     struct action_ask action = {.idem = ask->idem, .by = STR("api")};
@@ -164,16 +179,7 @@ bool action_route(const struct route_ask *ask)
         return true;
     }
     if (str_eqc(ask->method, "DELETE") && str_starts(tail, STR("parties/"))) {
-        struct request *r = MEM_NEW(struct request);
-
-        action.kind = ACT_REMOVE;
-        action.party = str_skip(tail, 8);
-        if (r == NULL) {
-            route_error(ask, 503, "out of memory");
-            return true;
-        }
-        *r = (struct request){ask->fn, ask->arg};
-        lines_act(ask->app->lines, &action, on_asked, r);
+        take_out(ask, &action, str_skip(tail, 8));
         return true;
     }
     for (unsigned i = 0; i < VERBS; i++) {

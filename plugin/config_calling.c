@@ -9,7 +9,7 @@
 #define TWILIO VOICE "twilio."
 #define SID_BYTES 34u
 #define KEY_HEX_BYTES 64u
-#define NAME_BYTES_MAX 64u
+#define NAME_BYTES_MAX 31u /* it is the party's label */
 
 /* ---- words for what stands in a file ---- */
 
@@ -155,10 +155,15 @@ static void check_destinations(struct config_reader *r, const char *path)
 
 static bool is_name(struct str s)
 {
+    static const char *const taken[] = {"caller", "model", "guest"}; /* labels of parties without a name */
+
     if (s.n == 0 || s.n > NAME_BYTES_MAX || str_trim(s).n != s.n || !str_utf8_valid(s))
         return false;
     for (size_t i = 0; i < s.n; i++)
-        if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f || s.p[i] == '"')
+        if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f || strchr("\"/~", s.p[i]) != NULL)
+            return false;
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+        if (str_ieq(s, str_of(taken[i])))
             return false;
     return s.p[0] != '+' && !str_eq(s, STR("*"));
 }
@@ -199,8 +204,9 @@ static void check_targets(struct config_reader *r)
 
         if (!is_name(entry->name))
             config_value_fault(r, key, v, entry,
-                               "%s is no name; write 1 to %u bytes that can be spoken, without quotes, "
-                               "no number", config_shown(r, entry->name), NAME_BYTES_MAX);
+                               "%s is no name; write 1 to %u bytes that can be spoken, without quotes, / "
+                               "and ~, no number, nor caller, model or guest",
+                               config_shown(r, entry->name), NAME_BYTES_MAX);
         else if (!phone_is_e164(entry->text))
             config_value_fault(r, key, v, entry,
                                "%s must be a number in E.164 such as +15551234567, not %s",

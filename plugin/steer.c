@@ -181,16 +181,6 @@ static void on_dialled(void *arg, int status, struct str body)
 
 /* ---- Carrying out ---- */
 
-static bool digits_good(struct str digits)
-{
-    if (digits.n == 0 || digits.n > 64)
-        return false;
-    for (size_t i = 0; i < digits.n; i++)
-        if (str_find(STR("0123456789*#ABCDwW"), digits.p[i]) == 18)
-            return false;
-    return true;
-}
-
 /* The number behind a name, by the policy; false: answered. */
 static bool target(struct steering *st, struct str name, struct destination_verdict *v)
 {
@@ -236,17 +226,17 @@ static void act(struct steering *st, const struct json *args)
                              .by = STR("model")};
 
     if (names_target(st->steer)) {
-        ask.party = str_trim(json_get_str(args, "to"));
-        if (!target(st, ask.party, &v))
+        if (!target(st, json_get_str(args, "to"), &v))
             return;
+        ask.party = str_of(v.name); /* one label for one target, however it was written */
         ask.to = str_of(v.number);
         ask.warm = json_get_bool(args, "warm", false);
         ask.text = json_get_str(args, "summary");
         ask.text = str_head(ask.text, str_utf8_floor(ask.text, LINE_TEXT_BYTES - 1));
     } else if (st->steer->kind == ACT_DTMF) {
         ask.text = str_trim(json_get_str(args, "digits"));
-        if (!digits_good(ask.text)) {
-            fail(st, ERR_INVALID, STR("digits are 0-9, * and #."));
+        if (!line_digits_good(ask.text)) {
+            fail(st, ERR_INVALID, STR("digits are 0-9, * and #, 64 at most."));
             return;
         }
     }

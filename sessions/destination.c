@@ -86,6 +86,9 @@ static int targets_take(struct destination_policy *p, const struct destination_r
 
         if (!phone_is_e164(str_of(from->number)) || !str_copy(to->number, sizeof to->number, str_of(from->number)))
             return err_set(e, ERR_INVALID, "transfer_targets: the number of %.40s is no E.164 number", from->name);
+        if (strlen(from->name) >= DESTINATION_NAME_BYTES)
+            return err_set(e, ERR_INVALID, "transfer_targets: %.40s is longer than %u bytes", from->name,
+                           DESTINATION_NAME_BYTES - 1);
         to->name = str_dup(str_of(from->name));
         if (to->name == NULL)
             return err_set(e, ERR_NOMEM, "out of memory");
@@ -234,7 +237,6 @@ static void decide_by_lists(const struct destination_policy *p, struct str numbe
         out->allow = true;
 }
 
-
 void destination_decide(const struct destination_policy *p, struct str number, const char *const *linked,
                         unsigned n_linked, struct destination_verdict *out)
 {
@@ -282,6 +284,8 @@ void destination_target_decide(const struct destination_policy *p, struct str na
         if (!str_ieq(str_of(p->targets[i].name), name))
             continue;
         destination_decide(p, str_of(p->targets[i].number), linked, n_linked, out);
+        if (out->allow)
+            (void)str_copy(out->name, sizeof out->name, str_of(p->targets[i].name));
         return;
     }
     refuse_name(p, out);

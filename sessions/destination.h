@@ -29,11 +29,14 @@ struct destination_rules { /* what the configuration says; copied */
 int destination_policy_make(struct destination_policy **out, const struct destination_rules *rules, struct err *e);
 void destination_policy_free(struct destination_policy *p); /* NULL is fine */
 
+#define DESTINATION_NAME_BYTES 32u /* of a target: it is the party's label at the carrier */
+
 struct destination_verdict {
     bool allow;
     /* Static: "allowed", "not_e164", "emergency", "premium", "own_number", "denied", "not_allowed", "no_target". */
     const char *reason;
     char number[PHONE_BYTES]; /* what may be sent to the carrier; "" when refused */
+    char name[DESTINATION_NAME_BYTES]; /* of a transfer target, as it is configured; "" for a number */
     char text[DESTINATION_TEXT_BYTES]; /* a sentence with cause and cure; "" when allowed */
 };
 

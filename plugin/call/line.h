@@ -361,6 +361,9 @@ int line_read(struct line *l, struct str json);
 /* Every event is allowed in every phase. fx is cleared first. refs: a fresh random reference for each step. */
 void line_step(struct line *l, const struct line_event *ev, struct str fresh_ref, struct call_now now,
                struct line_effects *fx);
+/* Keys that can be sent: 1 to LINE_DIGITS_MAX of 0-9 * #, and w or W for half a second's or a whole one's pause. */
+#define LINE_DIGITS_MAX 64u
+bool line_digits_good(struct str digits);
 /* Can this be asked for now? 0; else a LINE_CAN_* bit that is missing (unsupported), or -1: not in this phase. */
 int line_refuses(const struct line *l, enum line_action_kind kind, bool warm);
 /*

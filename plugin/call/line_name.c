@@ -70,6 +70,14 @@ const struct leg *line_leg_by_sid(const struct line *l, struct str sid)
     return leg_of_sid((struct line *)(uintptr_t)l, sid);
 }
 
+bool line_digits_good(struct str digits)
+{
+    for (size_t i = 0; i < digits.n; i++)
+        if (str_find(STR("0123456789*#wW"), digits.p[i]) == 14)
+            return false;
+    return digits.n > 0 && digits.n <= LINE_DIGITS_MAX;
+}
+
 static unsigned needs(const struct line *l, enum line_action_kind kind, bool warm)
 {
     switch (kind) {

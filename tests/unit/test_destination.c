@@ -173,6 +173,7 @@ static void targets(void)
         if (strcmp(v.reason, rows[i].reason) != 0)
             T_FAIL("%s is %s, not %s", rows[i].number, v.reason, rows[i].reason);
         T_STR_EQ(v.number, v.allow ? "+15551111111" : "");
+        T_STR_EQ(v.name, v.allow ? "Front Desk" : "");
     }
     destination_target_decide(p, STR("nobody"), linked, 2, &v);
     T_HAS(v.text, "there is: Front Desk, hotline, me, sos, berlin");
