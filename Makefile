@@ -247,7 +247,7 @@ CONF_BINS := $(patsubst tests/conformance/test_%.c,$(B)/tests/conformance/test_%
 CONF_SOS := $(patsubst tests/conformance/so_%.c,$(B)/tests/conformance/so_%.so,$(sort $(wildcard tests/conformance/so_*.c)))
 BENCH_BINS := $(patsubst tests/bench/bench_%.c,$(B)/tests/bench/bench_%,$(sort $(wildcard tests/bench/bench_*.c)))
 # What measurements run beside the plugin: a small host, and servers to compare with.
-BENCH_TOOLS := $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(sort $(wildcard tests/bench/load_*.c tests/bench/peer_*.c)))
+BENCH_TOOLS := $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(sort $(wildcard tests/bench/load_*.c tests/bench/peer_*.c tests/bench/serve_*.c)))
 RUN = $(PYTHON) tests/run --builddir $(B) --build $(BUILD) --tools $(TOOLS) $(if $(T),--only '$(T)') $(if $(AGAIN),--again)
 
 # Conformance programs know a plugin by its ABI alone: they are not linked with its archives.
@@ -259,15 +259,20 @@ $(B)/tests/conformance/so_%.so: $(B)/obj/tests/conformance/so_%.o
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN) -shared -o $@ $< -pthread
-$(B)/tests/bench/bench_%: $(B)/obj/tests/bench/bench_%.o $(LIBS_ALL)
+define link_with_all
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN) -o $@ $(LDHARD) $< -Wl,--start-group $(LIBS_ALL) -Wl,--end-group $(LIBS)
+endef
+$(B)/tests/bench/bench_%: $(B)/obj/tests/bench/bench_%.o $(LIBS_ALL)
+	$(link_with_all)
+$(B)/tests/bench/serve_%: $(B)/obj/tests/bench/serve_%.o $(LIBS_ALL)
+	$(link_with_all)
 
 $(B)/tests/bench/load_%: $(B)/obj/tests/bench/load_%.o
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(SAN) -o $@ $(LDHARD) $< -pthread -ldl
+	$(Q)$(CC) $(SAN) -o $@ $(LDHARD) $< -l:libcrypto.a -pthread -ldl
 $(B)/tests/bench/peer_%: $(B)/obj/tests/bench/peer_%.o $(LLHTTP_LIB)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
@@ -294,6 +299,7 @@ test-tsan:
 # Everything the tests need, without running them.
 test-files: all $(UNIT_BINS) $(TEST_FILES)
 bench: all $(BENCH_BINS) $(BENCH_TOOLS)
+	@sh scripts/setup.sh --bench
 	@$(RUN) bench
 
 # ---- lint --------------------------------------------------------------------------------------

@@ -326,6 +326,16 @@ static bool verified(struct webhooks *w, struct httpd_exchange *x)
     return false;
 }
 
+/* Repeats come by the thousand when something is amiss: they are answered before anything is parsed. */
+static bool repeated(struct webhooks *w, struct httpd_exchange *x, struct str openai_call_id, struct str sip_call_id)
+{
+    if (openai_call_id.n == 0 || !journal_known(w->app->store, openai_call_id, sip_call_id))
+        return false;
+    log_info(&w->app->log, "webhook: call %.*s is decided already", STR_ARG(str_head(openai_call_id, 256)));
+    reply(x, 200, STR("{\"ok\":true}"));
+    return true;
+}
+
 void webhooks_handle(struct webhooks *w, struct httpd_exchange *x)
 {
     struct app *app = w->app;
@@ -333,7 +343,7 @@ void webhooks_handle(struct webhooks *w, struct httpd_exchange *x)
     struct rt_webhook hook;
     struct err e = {0};
 
-    if (!verified(w, x))
+    if (!verified(w, x) || repeated(w, x, rt_webhook_peek_call(httpd_body(x)), STR_NONE))
         return;
     if (w->draining) {
         (void)httpd_reply_header(x, "Retry-After", STR("1"));
@@ -345,11 +355,9 @@ void webhooks_handle(struct webhooks *w, struct httpd_exchange *x)
         reply(x, 400, STR("{\"error\":\"the body is no event of OpenAI's\"}"));
         return;
     }
-    if (hook.kind == RT_WEBHOOK_INCOMING && journal_known(app->store, hook.call_id, hook.sip_call_id)) {
-        log_info(&app->log, "webhook: call %.*s is decided already", STR_ARG(hook.call_id));
-        reply(x, 200, STR("{\"ok\":true}"));
-    } else if (hook.kind == RT_WEBHOOK_INCOMING) {
-        claim(w, x, &hook, now);
+    if (hook.kind == RT_WEBHOOK_INCOMING) {
+        if (!repeated(w, x, hook.call_id, hook.sip_call_id))
+            claim(w, x, &hook, now);
     } else {
         log_debug(&app->log, "webhook of type %.*s: ignored", STR_ARG(str_head(hook.type, 60)));
         reply(x, 200, STR("{\"ok\":true,\"ignored\":true}"));

@@ -3,7 +3,8 @@
 # Installs what the build and the tests need: Debian packages, Node, OpenClaw. Skips what is there, so
 # a second run takes no time. Everything but Debian packages goes into build/tools.
 #
-#   setup.sh [--build-only]   without OpenClaw and the test packages (the native parts alone)
+#   setup.sh --build-only   without OpenClaw and the test packages (the native parts alone)
+#   setup.sh --bench        also what `make bench` measures beside the plugin, and gnuplot
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -19,7 +20,13 @@ DEBIAN_PACKAGES="gcc g++ make python3 binutils
 
 TOOLS=$PWD/build/tools
 BUILD_ONLY=no
-[ "${1:-}" = --build-only ] && BUILD_ONLY=yes
+BENCH=no
+case ${1:-} in
+--build-only) BUILD_ONLY=yes ;;
+--bench)
+    BENCH=yes
+    DEBIAN_PACKAGES="$DEBIAN_PACKAGES python3-fastapi python3-uvicorn python3-websockets gnuplot-nox util-linux" ;;
+esac
 
 say() { echo "setup: $*"; }
 die() { echo "setup: $*" >&2; exit 1; }
@@ -164,13 +171,13 @@ numbers() {
     echo "$NUMBERS_PACKAGES" >"$stamp"
 }
 
-test_packages() {
-    [ -f tests/package-lock.json ] || return 0
-    sum=$(sha256sum tests/package.json tests/package-lock.json | sha256sum | cut -c1-64)
-    [ -d tests/node_modules ] && [ "$(cat tests/node_modules/.sum 2>/dev/null)" = "$sum" ] && return 0
-    quietly "install the test packages" \
-        sh -c 'cd tests && npm ci --no-audit --no-fund --loglevel=error'
-    echo "$sum" >tests/node_modules/.sum
+# What a folder's lock file names.
+locked_packages() {
+    sum=$(sha256sum "$1/package.json" "$1/package-lock.json" | sha256sum | cut -c1-64)
+    [ -d "$1/node_modules" ] && [ "$(cat "$1/node_modules/.sum" 2>/dev/null)" = "$sum" ] && return 0
+    quietly "install the packages of $1" \
+        sh -c "cd $1 && npm ci --no-audit --no-fund --loglevel=error"
+    echo "$sum" >"$1/node_modules/.sum"
 }
 
 debian_packages
@@ -183,6 +190,7 @@ if [ "$BUILD_ONLY" = no ]; then
     discord_plugin
     node_headers
     tokenizer
-    test_packages
+    locked_packages tests
 fi
+if [ "$BENCH" = yes ]; then locked_packages tests/bench/peers; fi
 say "ready"

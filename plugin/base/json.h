@@ -26,6 +26,15 @@ int json_check(struct str text, struct err *e);
 int json_parse(struct json **out, struct str text, struct err *e);
 void json_free(struct json *root); /* NULL is fine */
 
+/*
+ * The first member of that name in the text of an object, as it is written, without a check or a tree: for a look
+ * before the text is parsed, or instead. STR_NONE: there is none, the text is broken before its end, or a name
+ * before it is written with escapes, which only the parser reads.
+ */
+struct str json_peek(struct str text, const char *key);
+/* The same for a string without escapes; STR_NONE for every other value. */
+struct str json_peek_str(struct str text, const char *key);
+
 /* Members and items; NULL for a missing one, a null, or when node is NULL or of another type. */
 const struct json *json_get(const struct json *node, const char *key);
 const struct json *json_at(const struct json *node, const char *k1, const char *k2); /* node.k1.k2 */

@@ -6,96 +6,9 @@
 
 #include <string.h>
 
-/* ---- The type, without a tree: a scanner that skips values. ---- */
-
-struct scan {
-    const char *at, *end;
-};
-
-static void skip_space(struct scan *s)
-{
-    while (s->at < s->end && (*s->at == ' ' || *s->at == '\t' || *s->at == '\n' || *s->at == '\r'))
-        s->at++;
-}
-
-static bool skip_char(struct scan *s, char c)
-{
-    skip_space(s);
-    if (s->at == s->end || *s->at != c)
-        return false;
-    s->at++;
-    return true;
-}
-
-/* A string as it is written, without its quotes; `plain` when it has no escapes. */
-static bool scan_string(struct scan *s, struct str *raw, bool *plain)
-{
-    const char *from;
-
-    if (!skip_char(s, '"'))
-        return false;
-    *plain = true;
-    for (from = s->at; s->at < s->end; s->at++) {
-        if (*s->at == '"') {
-            *raw = str_make(from, (size_t)(s->at - from));
-            s->at++;
-            return true;
-        }
-        if (*s->at == '\\') {
-            *plain = false;
-            if (++s->at == s->end)
-                return false;
-        }
-    }
-    return false;
-}
-
-/* Moves behind one value, to the comma or brace that ends it. Counts brackets, not their kinds. */
-static bool skip_value(struct scan *s)
-{
-    struct str raw;
-    bool plain;
-    size_t depth = 0;
-
-    skip_space(s);
-    while (s->at < s->end) {
-        char c = *s->at;
-
-        if (c == '"') {
-            if (!scan_string(s, &raw, &plain))
-                return false;
-            continue;
-        }
-        if (c == '{' || c == '[')
-            depth++;
-        else if (depth == 0 && (c == ',' || c == '}' || c == ']'))
-            return true;
-        else if (c == '}' || c == ']')
-            depth--;
-        s->at++;
-    }
-    return false;
-}
-
 struct str rt_event_type(struct str text)
 {
-    struct scan s = {text.p, text.p + text.n};
-    struct str key, value;
-    bool plain;
-
-    if (text.n == 0 || !skip_char(&s, '{'))
-        return STR_NONE;
-    for (;;) {
-        if (!scan_string(&s, &key, &plain) || !skip_char(&s, ':'))
-            return STR_NONE;
-        /* A name or a type written with escapes is left to the parser. */
-        if (!plain)
-            return STR_NONE;
-        if (str_eq(key, STR("type")))
-            return scan_string(&s, &value, &plain) && plain ? value : STR_NONE;
-        if (!skip_value(&s) || !skip_char(&s, ','))
-            return STR_NONE;
-    }
+    return json_peek_str(text, "type");
 }
 
 /* ---- Parsing what a strict parser refuses but a speaking peer may send. ---- */

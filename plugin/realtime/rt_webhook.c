@@ -4,6 +4,7 @@
 #include "plugin/base/json.h"
 
 #define CALL_ID_MAX 256u
+#define INCOMING "realtime.call.incoming"
 
 /* The id goes into a URL and a log line; what is not in this set is no id of a call. */
 static bool call_id_ok(struct str id)
@@ -34,12 +35,18 @@ static int read_incoming(struct rt_webhook *w, struct err *e)
     return 0;
 }
 
+struct str rt_webhook_peek_call(struct str body)
+{
+    return json_peek_str(json_peek(body, "data"), "call_id");
+}
+
 int rt_webhook_read(struct rt_webhook *out, struct str body, struct err *e)
 {
-    int64_t at;
     int rc;
 
-    *out = (struct rt_webhook){.kind = RT_WEBHOOK_OTHER};
+    *out = (struct rt_webhook){.kind = RT_WEBHOOK_OTHER, .type = json_peek_str(body, "type")};
+    if (out->type.n > 0 && !str_eqc(out->type, INCOMING)) /* nothing else of it is wanted */
+        return json_check(body, e);
     rc = json_parse(&out->doc, body, e);
     if (rc < 0)
         return rc;
@@ -52,9 +59,7 @@ int rt_webhook_read(struct rt_webhook *out, struct str body, struct err *e)
         rc = err_set(e, ERR_INVALID, "the event has no type");
         goto out;
     }
-    at = json_get_int(out->doc, "created_at", 0);
-    out->created_at = at > 0 ? (uint64_t)at : 0;
-    if (str_eq(out->type, STR("realtime.call.incoming"))) {
+    if (str_eqc(out->type, INCOMING)) {
         out->kind = RT_WEBHOOK_INCOMING;
         rc = read_incoming(out, e);
     }

@@ -3,8 +3,8 @@
 #define PLUGIN_REALTIME_RT_WEBHOOK_H
 /*
  * The body of OpenAI's webhook `realtime.call.incoming`, after its signature was checked
- * (proto/sig.h). No I/O; any thread. What it returns is borrowed from the document inside and lives
- * until rt_webhook_free().
+ * (proto/sig.h). No I/O; any thread. What it returns is borrowed from the body or the document inside, and lives
+ * as long as both: until rt_webhook_free().
  */
 #include "plugin/base/err.h"
 #include "plugin/base/str.h"
@@ -22,9 +22,13 @@ struct rt_webhook {
     struct str type;
     struct str call_id;     /* "rtc_...", as sent */
     struct str sip_call_id; /* Call-ID header, STR_NONE if absent */
-    uint64_t created_at;    /* s, 0 unknown */
 };
 
+/*
+ * The call of an event without reading the rest of it, to see whether it is decided already: borrowed from the
+ * body; STR_NONE when only rt_webhook_read() can tell.
+ */
+struct str rt_webhook_peek_call(struct str body);
 /*
  * ERR_INVALID with a text for the log when the body is no JSON object, has no string type, or, for
  * an incoming call, no usable string call_id (empty, over 256 bytes, characters outside

@@ -20,12 +20,14 @@ const cores = os.availableParallelism();
 /** The server's core; the load is on the others. */
 export const serverCore = cores > 1 ? cores - 1 : null;
 
+/** The others, as taskset wants them. */
+export const loadCores = serverCore === null ? '0' : `0-${serverCore - 1}`;
+
 /** Keeps a process (0: ourselves) on the server's core or off it. */
 export function pin(pid, onServerCore) {
   if (serverCore === null)
     return;
-  const list = onServerCore ? String(serverCore) : `0-${serverCore - 1}`;
-  execFileSync('taskset', ['-a', '-p', '-c', list, String(pid || process.pid)], { stdio: 'ignore' });
+  execFileSync('taskset', ['-a', '-p', '-c', onServerCore ? String(serverCore) : loadCores, String(pid || process.pid)], { stdio: 'ignore' });
 }
 
 export const progress = (text) => process.stdout.write(`... ${text}\n`);

@@ -80,7 +80,7 @@ async function latencies(openai, port, n, everyMs) {
 
 async function startPeer(openai, folder) {
   const { child, first } = await kit.helper([process.execPath,
-    path.join(import.meta.dirname, 'peer-node.mjs'), openai.url, openai.caFile, kit.secret,
+    path.join(import.meta.dirname, 'peers/peer_node.mjs'), openai.url, openai.caFile, kit.secret,
     ...(folder ? ['--db', path.join(folder, 'peer.db')] : [])]);
   kit.pin(child.pid, true);
   child.removeAllListeners('exit');

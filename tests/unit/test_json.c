@@ -280,8 +280,40 @@ static void raw_values_with_space(void)
     buf_free(&b);
 }
 
+/* One member without a tree. */
+static void a_look_before_parsing(void)
+{
+    static const struct {
+        const char *text, *raw, *str; /* of the member "a"; NULL: none can be told */
+    } table[] = {
+        {"{\"a\":\"x\"}", "\"x\"", "x"},
+        {" { \"b\" : [1,{\"a\":\"no\"}] ,\n\"a\" : \"x\" , \"a\":\"y\"}", "\"x\" ", "x"},
+        {"{\"a\":{\"a\":\"}\"},\"b\":1}", "{\"a\":\"}\"}", NULL},
+        {"{\"a\":\"\\u0078\"}", "\"\\u0078\"", NULL},
+        {"{\"a\":\"\"}", "\"\"", ""},
+        {"{\"a\":12}", "12", NULL},
+        {"{\"\\u0061\":\"x\",\"a\":\"y\"}", NULL, NULL},
+        {"{\"b\":1}", NULL, NULL},
+        {"{\"a\":\"x", NULL, NULL},
+        {"{\"b\":[1,\"a\":2", NULL, NULL},
+        {"[\"a\",1]", NULL, NULL},
+        {"", NULL, NULL},
+    };
+
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct str raw = json_peek(str_of(table[i].text), "a"), s = json_peek_str(str_of(table[i].text), "a");
+
+        if (table[i].raw == NULL ? raw.p != NULL : !str_eqc(raw, table[i].raw))
+            T_FAIL("%s: %.*s", table[i].text, STR_ARG(raw));
+        if (table[i].str == NULL ? s.p != NULL : s.p == NULL || !str_eqc(s, table[i].str))
+            T_FAIL("%s: string %.*s", table[i].text, STR_ARG(s));
+    }
+    T_NULL(json_peek(STR_NONE, "a").p);
+}
+
 int main(void)
 {
+    T_RUN(a_look_before_parsing);
     T_RUN(what_is_json);
     T_RUN(cut_anywhere);
     T_RUN(strings_at_every_offset);

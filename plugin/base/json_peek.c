@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/* One member of an object's text, without a tree: a scanner that skips values. */
+#include "plugin/base/json.h"
+
+#include <string.h>
+
+struct scan {
+    const char *at, *end;
+};
+
+static void skip_space(struct scan *s)
+{
+    while (s->at < s->end && (*s->at == ' ' || *s->at == '\t' || *s->at == '\n' || *s->at == '\r'))
+        s->at++;
+}
+
+static bool skip_char(struct scan *s, char c)
+{
+    skip_space(s);
+    if (s->at == s->end || *s->at != c)
+        return false;
+    s->at++;
+    return true;
+}
+
+/* A string as it is written, without its quotes; `plain` when it has no escapes. */
+static bool scan_string(struct scan *s, struct str *raw, bool *plain)
+{
+    const char *from;
+
+    if (!skip_char(s, '"'))
+        return false;
+    *plain = true;
+    for (from = s->at; s->at < s->end; s->at++) {
+        if (*s->at == '"') {
+            *raw = str_make(from, (size_t)(s->at - from));
+            s->at++;
+            return true;
+        }
+        if (*s->at == '\\') {
+            *plain = false;
+            if (++s->at == s->end)
+                return false;
+        }
+    }
+    return false;
+}
+
+/* Moves behind one value, to the comma or brace that ends it. Counts brackets, not their kinds. */
+static bool skip_value(struct scan *s)
+{
+    struct str raw;
+    bool plain;
+    size_t depth = 0;
+
+    skip_space(s);
+    while (s->at < s->end) {
+        char c = *s->at;
+
+        if (c == '"') {
+            if (!scan_string(s, &raw, &plain))
+                return false;
+            continue;
+        }
+        if (c == '{' || c == '[')
+            depth++;
+        else if (depth == 0 && (c == ',' || c == '}' || c == ']'))
+            return true;
+        else if (c == '}' || c == ']')
+            depth--;
+        s->at++;
+    }
+    return false;
+}
+
+struct str json_peek(struct str text, const char *key)
+{
+    struct scan s = {text.p, text.p + text.n};
+    struct str name;
+    const char *from;
+    bool plain;
+
+    if (text.n == 0 || !skip_char(&s, '{'))
+        return STR_NONE;
+    for (;;) {
+        if (!scan_string(&s, &name, &plain) || !skip_char(&s, ':') || !plain)
+            return STR_NONE;
+        skip_space(&s);
+        from = s.at;
+        if (!skip_value(&s))
+            return STR_NONE;
+        if (str_eqc(name, key))
+            return str_make(from, (size_t)(s.at - from));
+        if (!skip_char(&s, ','))
+            return STR_NONE;
+    }
+}
+
+struct str json_peek_str(struct str text, const char *key)
+{
+    struct str raw = json_peek(text, key), value;
+    struct scan s = {raw.p, raw.p + raw.n};
+    bool plain;
+
+    return raw.n > 0 && scan_string(&s, &value, &plain) && plain ? value : STR_NONE;
+}
