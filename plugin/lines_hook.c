@@ -196,10 +196,12 @@ static void on_row(void *arg, int rc, const struct line_row *rows, unsigned n)
 
     if (rc == 0 && n == 1 && str_eqc(rows[0].phase, "completed") && !str_eqc(rows[0].outcome, "transferred") &&
         st->status <= LEG_SAYS_IN_PROGRESS && st->sid[0] != '\0' && !ls->leaving) {
+        (void)str_copy(line.ref, sizeof line.ref, rows[0].ref);
         (void)str_copy(leg.sid, sizeof leg.sid, str_of(st->sid));
         (void)str_copy(leg.label, sizeof leg.label, str_of(st->label));
         log_info(&ls->app->log, "%.*s is over: a leg that was still open is hung up", STR_ARG(rows[0].call));
-        (void)ls->carrier->ops->command(ls->carrier, &order);
+        if (ls->carrier->ops->command(ls->carrier, &order) < 0)
+            log_error(&ls->app->log, "%.*s: the hang-up of its leg could not be sent", STR_ARG(rows[0].call));
     }
     mem_free(st);
 }

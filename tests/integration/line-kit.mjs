@@ -9,7 +9,7 @@ import { rig } from './native-kit.mjs';
 export const OWN = '+15550001000';
 export const BOB = '+15551230001';
 export const CAROL = '+15551230002';
-const PUBLIC = 'https://voice.example.com';
+export const PUBLIC = 'https://voice.example.com';
 
 /**
  * @param {object} t the test's context
