@@ -1,18 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 // Keys that a caller presses, and legs that claim to be ours.
 import assert from 'node:assert/strict';
-import { randomBytes, scryptSync } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { waitFor } from '../lib/util.mjs';
-import { KNOWN, STRANGER, outputsOf, requestsOf, rig } from './native-kit.mjs';
+import { KNOWN, STRANGER, outputsOf, requestsOf, rig, pinHash } from './native-kit.mjs';
 
 const bye = [{ caller: 'goodbye' }, { waitEnd: true }];
-
-function pinHash(pin) {
-  const salt = randomBytes(16);
-  const key = scryptSync(pin, salt, 32, { N: 16384, r: 8, p: 1, maxmem: 64 * 1024 * 1024 });
-  return `scrypt$16384$8$1$${salt.toString('base64')}$${key.toString('base64')}`;
-}
 
 /* All that was ever written of calls. */
 const everything = (made) => JSON.stringify([made.host.events, made.rows('SELECT * FROM tool_run'),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 // What the native-*.test.mjs files share: one host with its simulators, and looks at what became of a call.
 import assert from 'node:assert/strict';
+import { randomBytes, scryptSync } from 'node:crypto';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { startGatewayEndpoint, startOpenAI } from '../sim/index.mjs';
@@ -129,6 +130,13 @@ export async function rig(t, { sim = {}, rules, gateway, changes = {}, start = t
   if (start)
     await made.start(host);
   return made;
+}
+
+/** What stands in the configuration for a PIN, made as the sample says. */
+export function pinHash(pin) {
+  const salt = randomBytes(16);
+  const key = scryptSync(pin, salt, 32, { N: 16384, r: 8, p: 1, maxmem: 64 * 1024 * 1024 });
+  return `scrypt$16384$8$1$${salt.toString('base64')}$${key.toString('base64')}`;
 }
 
 /** Lines of the host's log that fit. */

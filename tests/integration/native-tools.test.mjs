@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 // ask_openclaw and its sisters through the native host and a gateway's endpoint.
 import assert from 'node:assert/strict';
-import { randomBytes, scryptSync } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { waitFor, tmpdir } from '../lib/util.mjs';
-import { KNOWN, STRANGER, assertStory, creates, heard, logLines, outputsOf, rig } from './native-kit.mjs';
+import { KNOWN, STRANGER, assertStory, creates, heard, logLines, outputsOf, rig, pinHash } from './native-kit.mjs';
 
 const ask = [{ wait: 'greeting' }, { caller: 'What is the answer?' }, { wait: 'tool' },
   { wait: 'assistant' }];
@@ -264,13 +263,6 @@ test('no gateway configured: no agent is offered', async (t) => {
   const call = await run(made, { script: [{ wait: 'greeting' }, ...bye] });
   assert.deepEqual(toolNames(call.session), ['end_call', ...OWN]);
 });
-
-/* As the sample configuration makes it. */
-function pinHash(pin) {
-  const salt = randomBytes(16);
-  const key = scryptSync(pin, salt, 32, { N: 16384, r: 8, p: 1, maxmem: 64 * 1024 * 1024 });
-  return `scrypt$16384$8$1$${salt.toString('base64')}$${key.toString('base64')}`;
-}
 
 const pinCall = (pin) => ({ caller: 'My secret number.', plan: { items: [{ call: 'verify_identity',
   args: { pin } }] } });
