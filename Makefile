@@ -236,8 +236,11 @@ unit-test_tokens unit-test_context: $(TOKENS)
 
 # Parts of the plugin behind standard input and output, for conformance tests in JavaScript.
 CLI_PROGS := $(patsubst %.c,%,$(sort $(wildcard tests/conformance/*_cli.c)))
-ifneq ($(filter unit unit-% test test-files conformance integration $(B)/tests/%,$(MAKECMDGOALS)),)
-$(foreach t,$(UNIT_SRCS:.c=) $(CLI_PROGS),$(eval $(call test_program,$(t),$(call archives_of,$(t).c))))
+# Disks that fail, power that fails, memory that is out.
+FAULT_PROGS := $(patsubst %.c,%,$(sort $(wildcard tests/faults/test_*.c)))
+FAULT_BINS := $(addprefix $(B)/,$(FAULT_PROGS))
+ifneq ($(filter unit unit-% test test-files faults conformance integration $(B)/tests/%,$(MAKECMDGOALS)),)
+$(foreach t,$(UNIT_SRCS:.c=) $(CLI_PROGS) $(FAULT_PROGS),$(eval $(call test_program,$(t),$(call archives_of,$(t).c))))
 $(foreach n,$(UNIT_NAMES),$(eval $(call unit_run,$(n))))
 endif
 
@@ -278,7 +281,7 @@ $(B)/tests/bench/peer_%: $(B)/obj/tests/bench/peer_%.o $(LLHTTP_LIB)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN) -o $@ $(LDHARD) $< $(LLHTTP_LIB) -luv
 
-.PHONY: unit conformance integration test test-files test-long test-asan test-tsan bench
+.PHONY: unit conformance integration test test-files test-long test-asan test-tsan bench faults
 unit: $(UNIT_BINS) $(TOKENS)
 	@$(RUN) unit
 TEST_FILES := $(CONF_BINS) $(CONF_SOS) $(addprefix $(B)/,$(CLI_PROGS))
@@ -286,8 +289,12 @@ conformance: all $(TEST_FILES)
 	@$(RUN) conformance
 integration: all $(TEST_FILES)
 	@$(RUN) integration
-test: all $(UNIT_BINS) $(TEST_FILES)
-	@$(RUN) unit conformance integration
+test: all $(UNIT_BINS) $(FAULT_BINS) $(TEST_FILES)
+	@$(RUN) unit faults conformance integration
+# The long form; one that was interrupted goes on where it was (FAULT_SEED, FAULT_ROUNDS choose others).
+faults: all $(FAULT_BINS) $(TEST_FILES)
+	@mkdir -p $(B)/faults
+	@OCV_FAULTS_LONG=1 FAULT_STATE=$(abspath $(B))/faults $(RUN) faults
 # With the cases that take minutes: real limits of a minute, long outages.
 test-long:
 	$(Q)OCV_LONG=1 $(MAKE) --no-print-directory test
@@ -297,7 +304,7 @@ test-asan:
 test-tsan:
 	@$(MAKE) --no-print-directory BUILD=tsan BUILDDIR=$(if $(filter-out build,$(B)),$(B)-tsan,build/tsan) test
 # Everything the tests need, without running them.
-test-files: all $(UNIT_BINS) $(TEST_FILES)
+test-files: all $(UNIT_BINS) $(FAULT_BINS) $(TEST_FILES)
 bench: all $(BENCH_BINS) $(BENCH_TOOLS)
 	@sh scripts/setup.sh --bench
 	@$(RUN) bench
@@ -334,11 +341,12 @@ help:
 	@echo "make               the plugin, the native host and the package folder, in $(B)/"
 	@echo "make so|host|addon one of them"
 	@echo "make unit          unit tests; make unit-test_NAME one program of them"
-	@echo "make test          unit, conformance and integration tests; T=part-of-a-name chooses"
+	@echo "make test          unit, faults (short form), conformance and integration tests; T=part-of-a-name chooses"
 	@echo "                   AGAIN=1 runs a file that failed once more at the end, and says so"
 	@echo "make test-long     the same with the cases that take minutes"
 	@echo "make test-asan     the same with AddressSanitizer and UBSan; test-tsan with ThreadSanitizer"
 	@echo "make bench         the measurements"
+	@echo "make faults        power cuts, failing disks, memory that is out: the long form"
 	@echo "make lint          include ranks, banned functions, headers on their own, clang"
 	@echo "make manifest      writes skill.json from plugin.toml"
 	@echo "make clean         what was built (not the tools)"

@@ -282,6 +282,54 @@ static int open_once(struct store *s, struct err *e)
     return rc == 0 ? read_claims(s, e) : rc;
 }
 
+/* Can all of an open file be read? */
+static bool reads_whole(sqlite3_file *f)
+{
+    char page[4096];
+    sqlite3_int64 size = 0;
+
+    if (f == NULL || f->pMethods == NULL)
+        return true;
+    if (f->pMethods->xFileSize(f, &size) != SQLITE_OK)
+        return false;
+    for (sqlite3_int64 at = 0; at < size; at += (sqlite3_int64)sizeof page) {
+        int n = size - at < (sqlite3_int64)sizeof page ? (int)(size - at) : (int)sizeof page;
+        int rc = f->pMethods->xRead(f, page, n, at);
+
+        if (rc != SQLITE_OK && rc != SQLITE_IOERR_SHORT_READ)
+            return false;
+    }
+    return true;
+}
+
+/* SQLite's checks tell of pages that could not be read as they do of bad ones; such a file is not corrupt. */
+static bool can_be_read(struct store *s)
+{
+    static const int which[] = {SQLITE_FCNTL_FILE_POINTER, SQLITE_FCNTL_JOURNAL_POINTER};
+
+    for (int i = 0; s->db != NULL && i < 2; i++) {
+        sqlite3_file *f = NULL;
+
+        if (sqlite3_file_control(s->db, "main", which[i], &f) == SQLITE_OK && !reads_whole(f))
+            return false;
+    }
+    return true;
+}
+
+/* ERR_CORRUPT only if two connections found it so, and the disk gives every byte. */
+static int open_sure(struct store *s, struct err *e)
+{
+    int rc = open_once(s, e);
+
+    if (rc != ERR_CORRUPT)
+        return rc;
+    store_close_db(s);
+    rc = open_once(s, e);
+    if (rc == ERR_CORRUPT && !can_be_read(s))
+        rc = err_set(e, ERR_SQLITE - SQLITE_IOERR, "parts of %.120s cannot be read; check the disk", s->path);
+    return rc;
+}
+
 /* ---- A corrupt file is kept beside the new one: it may still be read by tools. ---- */
 
 static int move_aside(struct store *s, struct err *e)
@@ -327,7 +375,7 @@ int store_open_db(struct store *s, struct err *e)
 
     if (lstat(s->path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 0077) != 0)
         (void)chmod(s->path, 0600);
-    rc = open_once(s, e ? e : &found);
+    rc = open_sure(s, e ? e : &found);
     if (rc != ERR_CORRUPT)
         goto out;
     if (e != NULL)
