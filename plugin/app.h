@@ -15,6 +15,7 @@
 struct runs;
 struct afters;
 struct calls;
+struct checks;
 struct feed;
 struct httpd;
 struct index;
@@ -40,6 +41,9 @@ struct app {
     struct caller_policy *policy; /* replaced whole by app_set_policy() */
     struct sig_keys *keys;        /* NULL when signatures are not verified */
     char token[128];              /* bearer token of the API */
+    char instance[33];            /* random, new for each instance: names it in GET /health?probe= */
+    bool check_only;              /* create() said so: see plugin/check.h */
+    struct buf warnings;          /* the configuration's, a line each */
     enum app_phase phase;         /* loop thread; entry.c keeps a copy of its own for other threads */
     uint64_t started_wall_ms;
 
@@ -51,6 +55,7 @@ struct app {
     struct tokens *tokens; /* NULL: the table is missing; budgets are then counted in bytes */
     struct httpd *httpd;
     struct routes *routes;
+    struct checks *checks;
     struct runs *runs;
     struct calls *calls;
     struct lines *lines;

@@ -210,7 +210,7 @@ static void on_stray(struct lines *ls, const struct carrier_event *ev)
 {
     struct stray *st;
 
-    if (ev->said != SAID_STATUS || ev->ref.n == 0 || (st = MEM_NEW(struct stray)) == NULL)
+    if (ls->app->store == NULL || ev->said != SAID_STATUS || ev->ref.n == 0 || (st = MEM_NEW(struct stray)) == NULL)
         return;
     st->ls = ls;
     st->status = ev->event.u.status.status;

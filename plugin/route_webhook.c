@@ -8,6 +8,7 @@
 #include "plugin/base/clock.h"
 #include "plugin/base/mem.h"
 #include "plugin/calls.h"
+#include "plugin/check.h"
 #include "plugin/net/httpd.h"
 #include "plugin/net/loop.h"
 #include "plugin/proto/sig.h"
@@ -298,9 +299,8 @@ fail:
 }
 
 /* The statuses tell OpenAI, and a person with curl, what is wrong; the line in the log says why. */
-static bool verified(struct webhooks *w, struct httpd_exchange *x)
+bool webhook_verified(struct app *app, struct httpd_exchange *x)
 {
-    struct app *app = w->app;
     enum sig_result result;
     struct err e = {0};
 
@@ -336,6 +336,16 @@ static bool repeated(struct webhooks *w, struct httpd_exchange *x, struct str op
     return true;
 }
 
+static void ignore(struct app *app, struct httpd_exchange *x, struct str type)
+{
+    struct buf b;
+
+    buf_init(&b, 1024);
+    log_debug(&app->log, "webhook of type %.*s: ignored", STR_ARG(str_head(type, 60)));
+    reply(x, 200, check_is_probe(httpd_body(x), &b) ? buf_str(&b) : STR("{\"ok\":true,\"ignored\":true}"));
+    buf_free(&b);
+}
+
 void webhooks_handle(struct webhooks *w, struct httpd_exchange *x)
 {
     struct app *app = w->app;
@@ -343,7 +353,7 @@ void webhooks_handle(struct webhooks *w, struct httpd_exchange *x)
     struct rt_webhook hook;
     struct err e = {0};
 
-    if (!verified(w, x) || repeated(w, x, rt_webhook_peek_call(httpd_body(x)), STR_NONE))
+    if (!webhook_verified(app, x) || repeated(w, x, rt_webhook_peek_call(httpd_body(x)), STR_NONE))
         return;
     if (w->draining) {
         (void)httpd_reply_header(x, "Retry-After", STR("1"));
@@ -359,8 +369,7 @@ void webhooks_handle(struct webhooks *w, struct httpd_exchange *x)
         if (!repeated(w, x, hook.call_id, hook.sip_call_id))
             claim(w, x, &hook, now);
     } else {
-        log_debug(&app->log, "webhook of type %.*s: ignored", STR_ARG(str_head(hook.type, 60)));
-        reply(x, 200, STR("{\"ok\":true,\"ignored\":true}"));
+        ignore(app, x, hook.type);
     }
     rt_webhook_free(&hook);
 }
