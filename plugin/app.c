@@ -16,7 +16,9 @@
 #include "plugin/base/secret.h"
 #include "plugin/calls.h"
 #include "plugin/check.h"
+#include "plugin/costs.h"
 #include "plugin/feed.h"
+#include "plugin/guard.h"
 #include "plugin/lines.h"
 #include "plugin/net/httpd.h"
 #include "plugin/net/loop.h"
@@ -422,6 +424,10 @@ static int start_parts(struct app *app, struct err *e)
     if (rc == 0)
         rc = past_open(&app->past, app);
     if (rc == 0)
+        rc = costs_open(&app->costs, app, e);
+    if (rc == 0)
+        rc = guard_open(&app->guard, app);
+    if (rc == 0)
         rc = calls_open(&app->calls, app);
     if (rc == 0)
         rc = lines_open(&app->lines, app, e);
@@ -492,10 +498,14 @@ static void all_closed(struct app *app)
 {
     routes_close(app->routes);
     calls_close(app->calls);
+    costs_close(app->costs);
+    guard_close(app->guard);
     timer_close(app->keeper);
     timer_close(app->grace);
     app->routes = NULL;
     app->calls = NULL;
+    app->costs = NULL;
+    app->guard = NULL;
     app->keeper = app->grace = NULL;
     app->phase = APP_STOPPED;
     loop_stop(app->loop);
@@ -651,6 +661,8 @@ void app_status(struct app *app, bool open, struct buf *out)
         jw_kint(out, "max_concurrent", app->config->call.max_concurrent);
         jw_kstrc(out, "model", app->config->openai.model);
         jw_kstrc(out, "agent", runs_available(app->runs) ? "available" : "none configured");
+        jw_key(out, "costs");
+        costs_write(app->costs, out);
         write_database(out, &h);
         write_http(out, app->httpd);
     }

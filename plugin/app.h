@@ -16,7 +16,9 @@ struct runs;
 struct afters;
 struct calls;
 struct checks;
+struct costs;
 struct feed;
+struct guard;
 struct httpd;
 struct index;
 struct pins;
@@ -57,6 +59,8 @@ struct app {
     struct routes *routes;
     struct checks *checks;
     struct runs *runs;
+    struct costs *costs;
+    struct guard *guard;
     struct calls *calls;
     struct lines *lines;
     struct afters *afters;

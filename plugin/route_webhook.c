@@ -9,6 +9,7 @@
 #include "plugin/base/mem.h"
 #include "plugin/calls.h"
 #include "plugin/check.h"
+#include "plugin/costs.h"
 #include "plugin/net/httpd.h"
 #include "plugin/net/loop.h"
 #include "plugin/proto/sig.h"
@@ -150,8 +151,10 @@ static void on_claimed(void *arg, int rc, enum journal_claim_result result)
     struct webhooks *w = c->owner;
     struct app *app = w->app;
 
-    if (rc == 0 && result == JOURNAL_NEW && app->calls != NULL)
+    if (rc == 0 && result == JOURNAL_NEW && app->calls != NULL) {
+        screen_taken(app, &c->in);
         calls_begin(app->calls, &c->in);
+    }
     if (rc == 0 && result == JOURNAL_DUPLICATE)
         log_info(&app->log, "webhook: call %.*s is decided already", STR_ARG(c->in.openai_call_id));
     answer_claim(c, rc);
@@ -160,7 +163,7 @@ static void on_claimed(void *arg, int rc, enum journal_claim_result result)
 static void describe(struct journal_call *row, const struct claim *c, struct app *app)
 {
     const struct calls_incoming *in = &c->in;
-    bool taken = in->verdict.accept && !in->busy;
+    bool taken = screen_takes(in);
 
     screen_row(app, &in->id, &in->from, &in->verdict, in->received_wall_ms, row);
     row->openai_call_id = in->openai_call_id;
@@ -168,10 +171,9 @@ static void describe(struct journal_call *row, const struct claim *c, struct app
     row->state = taken ? STR(JOURNAL_CLAIMED) : STR(JOURNAL_REFUSING);
     if (taken)
         return;
-    row->reason = str_of(call_reason_name(in->verdict.accept ? CALL_REASON_REFUSED_BUSY
-                                                             : CALL_REASON_REFUSED_POLICY));
-    row->detail = str_of(in->verdict.accept ? "too many calls at once" : in->verdict.reason);
-    row->sip_status = in->verdict.accept ? 486 : in->verdict.sip_status;
+    row->reason = str_of(call_reason_name(screen_reason(in)));
+    row->detail = str_of(screen_detail(in));
+    row->sip_status = screen_sip_status(in);
 }
 
 /* What the trunk says of STIR/SHAKEN. */
@@ -241,7 +243,7 @@ static int claim_call(struct claim *c, const struct rt_webhook *hook)
     struct journal_call row;
 
     screen_caller(app, str_of(c->in.from.number), attestation(app, hook), &c->in.verdict);
-    c->in.busy = calls_live(app->calls) + w->pending >= app->config->call.max_concurrent;
+    screen_limit(app, &c->in, w->pending);
     describe(&row, c, app);
     return journal_claim(app->store, &row, c->answer_by_ms, on_claimed, c);
 }
@@ -355,9 +357,9 @@ void webhooks_handle(struct webhooks *w, struct httpd_exchange *x)
 
     if (!webhook_verified(app, x) || repeated(w, x, rt_webhook_peek_call(httpd_body(x)), STR_NONE))
         return;
-    if (w->draining) {
+    if (w->draining || !costs_ready(app->costs)) {
         (void)httpd_reply_header(x, "Retry-After", STR("1"));
-        reply(x, 503, STR("{\"error\":\"shutting down; try again\"}"));
+        reply(x, 503, STR("{\"error\":\"starting or shutting down; try again\"}"));
         return;
     }
     if (rt_webhook_read(&hook, httpd_body(x), &e) < 0) {
