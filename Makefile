@@ -191,10 +191,11 @@ $(TOKENS): scripts/gen-tokens.mjs $(TOKENIZER)/package.json
 
 # The folder that `openclaw plugins install` takes.
 PKG_FILES := $(wildcard abi/node/*.js) skill.json SKILL.md LICENSE
-$(B)/package.stamp: $(SO) $(NODE_ADDON) $(TOKENS) $(GEN) $(PKG_FILES) plugin.toml scripts/gen-manifest.py scripts/stage.sh
+$(B)/package.stamp: $(SO) $(NODE_ADDON) $(TOKENS) $(GEN) $(PKG_FILES) plugin.toml scripts/gen-manifest.py \
+    scripts/stage.sh $(NUMBERS)/package.stamp
 	$(call say,STAGE,$(PKG))
 	$(Q)$(PYTHON) scripts/gen-manifest.py --check
-	$(Q)sh scripts/stage.sh $(B) $(PKG)
+	$(Q)sh scripts/stage.sh $(B) $(PKG) $(NUMBERS)
 	@touch $@
 
 # ---- unit tests --------------------------------------------------------------------------------

@@ -20,11 +20,11 @@
  *   workspace    default of openclaw.workspace
  *   timezone     IANA name by which days are counted (agents.defaults.userTimezone), or absent: the host's
  *   policy       as in OC_CMD_POLICY_SET
- *   check        true: the instance takes no calls and opens no database; all it does is OC_CMD_CHECK
  */
 
 /* ---- Events, plugin to host. All carry {"event", "at"} and, but for the first two, "call". ---- */
-#define OC_EV_READY "ready"           /* url, port, version, pid, state_dir, reattaching: calls found */
+#define OC_EV_READY "ready"           /* url, port, version, pid, state_dir, reattaching: calls found,
+                                         default_country: for national numbers, which the host makes E.164 */
 #define OC_EV_WARNING "warning"       /* text: what an operator should look at */
 #define OC_EV_INCOMING "call.incoming" /* openai_call_id, from (E.164 or ""), level, direction */
 #define OC_EV_ACCEPTED "call.accepted" /* openai_call_id, model, voice, ms since the webhook */
@@ -77,7 +77,7 @@
 #define OC_REQ_TRANSCRIPT "transcript.append"
 
 /*
- * Sends text to a person on another channel and makes that the session's last route. {id, channel, to,
+ * Sends text to a person on another channel and makes that the session's last route. {id, channel, to, account?,
  * text, session_key}. reply: OC_OK {"message_id"}; OC_EINVAL or OC_ENOTSUP: it will never work ({"error"});
  * OC_EBUSY: not sent, try again; any other code: it is not known whether it was sent.
  */
@@ -113,13 +113,6 @@
 
 /* How the instance is. done: {"url","live","reattaching","accepting",...}, the body of GET /health and more. */
 #define OC_CMD_STATUS "status"
-
-/*
- * The dry run: keys, webhook, carrier and numbers are looked at, no call is placed. {text: bool}. done: the report,
- * {ok, counts, checks: [{check, result: "ok"|"warn"|"fail"|"skip", detail, cure?}], enter: {...}}, or with `text` one
- * JSON string of lines for people; OC_EFAIL when something must be fixed, with the report too.
- */
-#define OC_CMD_CHECK "check"
 
 /* A request with the shape of the HTTP API: {method, path, body?}. done: {status, body}. */
 #define OC_CMD_HTTP "http"

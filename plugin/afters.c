@@ -6,7 +6,8 @@
  *   files      a section in the day's memory file, the summaries file and the callers' (afters_files.c)
  *   transcript the turns into the agent's session
  *   wake       a line to the agent that a call took place
- *   handoff    and "missed": a message to another channel; asked → sending → delivered | failed | uncertain
+ *   report     how a call that was asked for has ended: makes "told" and "wake" for who asked (afters_report.c)
+ *   handoff    and "missed", "late", "told": a message to a chat; asked → sending → delivered | failed | uncertain
  */
 #include "plugin/afters.h"
 
@@ -15,6 +16,7 @@
 #include "memory/journal.h"
 #include "memory/people.h"
 #include "plugin/afters_files.h"
+#include "plugin/afters_report.h"
 #include "plugin/afters_text.h"
 #include "plugin/app.h"
 #include "plugin/base/clock.h"
@@ -234,8 +236,12 @@ static void summarized(struct work *w, struct str summary)
     if (b.rc == 0 && as->app->index != NULL && c->integration.sync_memory &&
         afters_files_wanted(c, json_get_bool(w->doc, "words", false)))
         afters_put(as, "files", str_of(w->call), str_of(id.text), buf_str(&b));
+    id = row_id("report", str_of(w->call));
+    if (b.rc == 0 && json_get(w->doc, "report") != NULL)
+        afters_put(as, "report", str_of(w->call), str_of(id.text), buf_str(&b));
     id = row_id("wake", str_of(w->call));
-    if (b.rc == 0 && host_serves(as->app->host) && c->agent.include_voice_calls)
+    if (b.rc == 0 && host_serves(as->app->host) && c->agent.include_voice_calls &&
+        !afters_report_wakes(json_get(w->doc, "report"), json_get_str(w->doc, "session_key")))
         afters_put(as, "wake", str_of(w->call), str_of(id.text), buf_str(&b));
     buf_free(&b);
     finish(w, "done", "");
@@ -321,6 +327,25 @@ static void step_files(struct work *w)
     afters_files_write(w->owner->app, str_of(w->call), w->doc, on_filed, w);
 }
 
+/* ---- To whoever asked for the call ---- */
+
+static void on_reported(void *arg, int rc)
+{
+    struct work *w = arg;
+
+    if (rc == 0)
+        finish(w, "done", "");
+    else if (rc == ERR_NOT_FOUND)
+        finish(w, "failed", "the call is gone");
+    else
+        again(w, "how the call ended cannot be read");
+}
+
+static void step_report(struct work *w)
+{
+    afters_report_write(w->owner->app, str_of(w->call), w->doc, on_reported, w);
+}
+
 /* ---- Turns into the agent's session ---- */
 
 static void on_host_took(void *arg, int code, struct str json)
@@ -394,7 +419,10 @@ static void step_wake(struct work *w)
     struct buf text, b;
 
     buf_init(&text, TEXT_BYTES);
-    if (words)
+    if (json_get_bool(w->doc, "asked", false))
+        (void)buf_printf(&text, "A telephone call that was asked for in this session is over. Report, as a "
+                                "quotation:\n<<<\n%.*s\n>>>", STR_ARG(summary));
+    else if (words)
         (void)buf_printf(&text, "A telephone call with this user has ended. Summary, as a quotation:\n<<<\n%.*s\n>>>",
                          STR_ARG(summary));
     else
@@ -468,6 +496,8 @@ static void on_sending_saved(void *arg, int rc)
     jw_kstrc(&b, "id", w->id);
     jw_kstr(&b, "channel", json_get_str(w->doc, "channel"));
     jw_kstr(&b, "to", json_get_str(w->doc, "to"));
+    if (json_get_str(w->doc, "account").n > 0)
+        jw_kstr(&b, "account", json_get_str(w->doc, "account"));
     jw_kstr(&b, "text", buf_str(&words));
     jw_kstr(&b, "session_key", json_get_str(w->doc, "session_key"));
     jw_close(&b, '}');
@@ -502,7 +532,7 @@ static void start(struct work *w)
         void (*step)(struct work *w);
     } kinds[] = {{"summary", step_summary}, {"files", step_files}, {"transcript", step_transcript},
                  {"wake", step_wake},       {"handoff", step_send}, {"missed", step_send},
-                 {"late", step_send}};
+                 {"late", step_send},       {"told", step_send},       {"report", step_report}};
 
     w->running = true;
     w->owner->running++;
@@ -540,7 +570,8 @@ static void pump(struct afters *as)
 
 static bool is_message(const struct work *w)
 {
-    return strcmp(w->kind, "handoff") == 0 || strcmp(w->kind, "missed") == 0 || strcmp(w->kind, "late") == 0;
+    return strcmp(w->kind, "handoff") == 0 || strcmp(w->kind, "missed") == 0 || strcmp(w->kind, "late") == 0 ||
+           strcmp(w->kind, "told") == 0;
 }
 
 static void on_timer(void *arg)
@@ -584,6 +615,8 @@ static void plan(struct afters *as, const struct after_call *c, const char *kind
     jw_kint(&b, "duration_ms", (int64_t)c->duration_ms);
     jw_kbool(&b, "words", c->access.words_to_memory);
     jw_kstrc(&b, "tools", c->level == CALLER_UNKNOWN ? "none" : "safe");
+    if (c->outbound && host_serves(as->app->host))
+        afters_report_plan(&b, c->spec);
     jw_close(&b, '}');
     if (b.rc == 0)
         afters_put(as, kind, c->call, str_of(id.text), buf_str(&b));
@@ -596,8 +629,11 @@ void afters_plan(struct afters *as, const struct after_call *c)
 
     if (!c->was_live && !c->outbound && c->access.own_chats)
         afters_tell_missed(as->app, c);
-    if (!c->was_live || c->turns == 0)
+    if (!c->was_live || c->turns == 0) {
+        if (c->outbound && host_serves(as->app->host) && afters_report_wanted(c->spec))
+            plan(as, c, "report");
         return;
+    }
     plan(as, c, "summary");
     if (c->access.own_history && cfg->integration.sync_memory && cfg->agent.share_across_channels &&
         host_serves(as->app->host))

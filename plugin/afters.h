@@ -13,6 +13,7 @@
 
 struct afters;
 struct app;
+struct json;
 
 int afters_open(struct afters **out, struct app *app);
 /* Forgets what waits; the rows stay for the next start. */
@@ -27,6 +28,7 @@ struct after_call { /* borrowed */
     enum caller_level level;
     enum call_reason reason;
     bool outbound; /* we called them: a call that did not get through is no call that they missed */
+    const struct json *spec; /* of a call that was asked for (dial.c): who is told of its end; NULL none */
     bool was_live;
     unsigned turns;
     uint64_t received_wall_ms;
@@ -55,7 +57,6 @@ void afters_tell_missed(struct app *app, const struct after_call *c);
 
 /* The person's (people_get()) identity on the first channel that may be written to; borrowed from both. */
 struct config;
-struct json;
 bool afters_address(const struct config *c, const struct json *person, struct str *channel, struct str *to);
 /* "telegram:777" is `777` on telegram. */
 bool afters_is_on(struct str identity, struct str channel, struct str *to);

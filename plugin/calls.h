@@ -21,8 +21,7 @@ struct calls_incoming {
     struct phone from;
     struct caller_verdict verdict;
     uint64_t received_wall_ms, received_mono_ms;
-    enum call_reason limit; /* why a caller who may call is refused all the same; NONE: is not */
-    const char *limit_text; /* static */
+    bool busy; /* over max_concurrent when it came */
 };
 
 int calls_open(struct calls **out, struct app *app);

@@ -286,6 +286,26 @@ static void do_native(struct live *lc, const struct tool *t)
 
 /* ---- Journal ---- */
 
+static void save_usage(struct buf *b, const struct call_usage *u)
+{
+    jw_open(b, '{');
+    jw_kint(b, "responses", u->responses);
+    jw_kint(b, "input_tokens", (int64_t)u->input_tokens);
+    jw_kint(b, "output_tokens", (int64_t)u->output_tokens);
+    jw_kint(b, "input_text_tokens", (int64_t)u->input_text);
+    jw_kint(b, "input_audio_tokens", (int64_t)u->input_audio);
+    jw_kint(b, "input_image_tokens", (int64_t)u->input_image);
+    jw_kint(b, "cached_tokens", (int64_t)u->input_cached);
+    jw_kint(b, "cached_text_tokens", (int64_t)u->cached_text);
+    jw_kint(b, "cached_audio_tokens", (int64_t)u->cached_audio);
+    jw_kint(b, "cached_image_tokens", (int64_t)u->cached_image);
+    jw_kint(b, "output_text_tokens", (int64_t)u->output_text);
+    jw_kint(b, "output_audio_tokens", (int64_t)u->output_audio);
+    jw_kint(b, "transcription_tokens", (int64_t)u->transcription_tokens);
+    jw_kint(b, "transcription_ms", (int64_t)u->transcription_ms);
+    jw_close(b, '}');
+}
+
 struct ticket { /* names the call, which may be gone when the save is durable */
     struct calls *cs;
     char id[ID_BYTES];
@@ -312,7 +332,8 @@ static void plan_after(struct live *lc)
         .call = str_of(lc->id), .number = str_of(lc->from), .person = str_of(lc->person),
         .session_key = str_of(lc->session_key), .date = str_of(lc->date), .access = lc->access,
         .level = lc->level, .reason = c->reason,
-        .outbound = lc->outbound, .was_live = c->was_live, .turns = c->turns, .received_wall_ms = lc->received_wall_ms,
+        .outbound = lc->outbound, .spec = lc->spec, .was_live = c->was_live, .turns = c->turns,
+        .received_wall_ms = lc->received_wall_ms,
         .duration_ms = c->live_since_ms > 0 ? loop_now_ms(app->loop) - c->live_since_ms : 0};
 
     afters_plan(app->afters, &after);
@@ -339,7 +360,7 @@ static void do_save(struct live *lc, const struct call_fx *fx)
     set |= columns & CALL_SAVE_LIVE ? JOURNAL_SET_LIVE_AT : 0;
     set |= columns & CALL_SAVE_ENDED ? JOURNAL_SET_ENDED_AT : 0;
     if ((columns & CALL_SAVE_USAGE) && c->usage.responses > 0) {
-        live_write_usage(&usage, &c->usage);
+        save_usage(&usage, &c->usage);
         row.usage_json = buf_str(&usage);
         set |= usage.rc == 0 ? JOURNAL_SET_USAGE : 0;
     }
@@ -513,7 +534,6 @@ bool live_effects(struct live *lc)
         case CALL_FX_SAVE_TOOL: do_save_tool(lc, fx); break;
         case CALL_FX_HOP: do_hop(lc, fx); break;
         case CALL_FX_NOTIFY: do_notify(lc, fx); break;
-        case CALL_FX_COST: live_charge(lc, fx); break;
         case CALL_FX_OVER: over = true; break;
         }
     }

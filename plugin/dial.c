@@ -9,7 +9,6 @@
 #include "plugin/base/mem.h"
 #include "plugin/calls.h"
 #include "plugin/config.h"
-#include "plugin/costs.h"
 #include "plugin/lines_int.h"
 #include "plugin/notice.h"
 
@@ -73,7 +72,25 @@ static const struct {
     size_t max; /* bytes of a text; 0: no text */
 } members[] = {{"to", PHONE_BYTES - 1},    {"message", MESSAGE_BYTES}, {"caller_id", PHONE_BYTES - 1},
                {"purpose", PURPOSE_BYTES}, {"context", CONTEXT_BYTES}, {"session", SESSION_BYTES},
-               {"idempotency_key", KEY_BYTES}, {"record", 0}, {"max_minutes", 0}};
+               {"idempotency_key", KEY_BYTES}, {"record", 0}, {"max_minutes", 0}, {"report", 0}};
+
+static const char *report_fault(const struct json *report)
+{
+    static const char *const names[] = {"session", "channel", "to", "account"};
+
+    if (report != NULL && !json_is_object(report))
+        return "report is {session?, channel?, to?, account?}: where it is told how the call ended";
+    for (const struct json *m = json_first(report); m != NULL; m = json_next(m)) {
+        bool known = false;
+
+        for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
+            known = known || str_eqc(json_key(m), names[i]);
+        if (!known || json_str(m).n == 0 || json_str(m).n > SESSION_BYTES)
+            return "report holds texts of at most 256 bytes: session, channel, to, account";
+    }
+    return (json_get(report, "channel") == NULL) == (json_get(report, "to") == NULL)
+               ? NULL : "report names a chat by channel and to, or a session alone";
+}
 
 /* NULL, or what is wrong with the body. */
 static const char *fault_of(const struct config *c, const struct json *body, char *text, size_t cap)
@@ -94,7 +111,8 @@ static const char *fault_of(const struct config *c, const struct json *body, cha
         }
         if (!known) {
             (void)snprintf(text, cap, "%.*s is not known; possible are to, message, caller_id, purpose, context, "
-                           "session, record, max_minutes and idempotency_key", STR_ARG(str_head(json_key(m), 40)));
+                           "session, record, max_minutes, report and idempotency_key",
+                           STR_ARG(str_head(json_key(m), 40)));
             return text;
         }
     }
@@ -107,7 +125,7 @@ static const char *fault_of(const struct config *c, const struct json *body, cha
                        c->call.max_duration_min);
         return text;
     }
-    return NULL;
+    return report_fault(json_get(body, "report"));
 }
 
 static bool own_number(const struct config *c, struct str number)
@@ -142,6 +160,10 @@ static int write_spec(struct dial *d, const struct json *body, struct str by)
             jw_kstr(&d->spec, texts[i], json_get_str(body, texts[i]));
     if (json_get(body, "max_minutes") != NULL)
         jw_kint(&d->spec, "max_minutes", json_get_int(body, "max_minutes", 0));
+    if (json_get(body, "report") != NULL) {
+        jw_key(&d->spec, "report");
+        jw_node(&d->spec, json_get(body, "report"));
+    }
     if (d->ls->app->config->outbound.voicemail_message[0] != '\0')
         jw_kstrc(&d->spec, "voicemail_message", d->ls->app->config->outbound.voicemail_message);
     jw_close(&d->spec, '}');
@@ -268,7 +290,6 @@ void dial_ask(struct app *app, const struct json *body, struct str idem, struct 
 {
     struct lines *ls = app->lines;
     struct destination_verdict to;
-    enum cost_cap cap;
     char text[240];
     struct dial *d;
     const char *fault = fault_of(app->config, body, text, sizeof text);
@@ -295,12 +316,7 @@ void dial_ask(struct app *app, const struct json *body, struct str idem, struct 
         refuse(fn, arg, strcmp(to.reason, "not_e164") == 0 ? 400 : 403, to.reason, to.text);
         return;
     }
-    cap = costs_refusal(app->costs, str_of(to.number));
-    if (cap != COST_CAP_NONE) {
-        refuse(fn, arg, 409, "cost_limit", cost_cap_words(cap));
-        return;
-    }
-    if (ls->leaving || app->phase != APP_RUNNING || !costs_ready(app->costs) || (d = MEM_NEW(struct dial)) == NULL) {
+    if (ls->leaving || app->phase != APP_RUNNING || (d = MEM_NEW(struct dial)) == NULL) {
         refuse(fn, arg, 503, "shutting down; try again", NULL);
         return;
     }

@@ -10,7 +10,7 @@ import { PolicyMirror } from "./policy.js";
 import { ACCOUNT, configFileOf, sectionOf } from "./section.js";
 import { sendMessage } from "./send.js";
 import { prepareSession, routeOf } from "./sessions.js";
-import { state } from "./state.js";
+import { clearRunning, setRunning, state } from "./state.js";
 import { makeSummary } from "./summary.js";
 import { appendTranscript } from "./transcript.js";
 import { wakeAgent } from "./wake.js";
@@ -54,6 +54,7 @@ export class Account {
   #live = new Set();
   #asked = new Map(); // token -> AbortController
   #ended = false;
+  #country = "";
 
   constructor(ctx, runtime) {
     this.#ctx = ctx;
@@ -69,6 +70,11 @@ export class Account {
   /** How many calls are live. */
   get live() {
     return this.#live.size;
+  }
+
+  /** Whose national numbers are understood ("DE"), or "". */
+  get country() {
+    return this.#country;
   }
 
   warn(text) {
@@ -166,7 +172,8 @@ export class Account {
   }
 
   #running(ready) {
-    state.account = this;
+    this.#country = ready.default_country ?? "";
+    setRunning(this);
     warmUp(this.#runtime, this.#ctx.abortSignal).then(
       (ms) => this.#ctx.log?.debug?.(`the agent is warm after ${ms} ms`),
       (error) => this.#ctx.log?.debug?.(`the agent could not be warmed: ${error?.message ?? error}`),
@@ -189,7 +196,7 @@ export class Account {
   /** Live calls stay with the provider; whoever starts next finds them. */
   async #stop() {
     this.#ended = true;
-    if (state.account === this) state.account = null;
+    clearRunning(this);
     this.#mirror.stop();
     this.#links.stop();
     for (const asked of this.#asked.values()) asked.abort();

@@ -76,7 +76,7 @@ export async function runAgent({ runtime, log, request, signal, progress, acting
 
   let begun;
   const run = {
-    id: `voice-${randomUUID()}`, level: request.tools, sessionKey, ended: false, guarded: new Set(),
+    id: `voice-${randomUUID()}`, level: request.tools, proven: request.level === "proven", sessionKey, ended: false, guarded: new Set(),
     acting: () => (begun ??= acting(request.run)),
   };
   let timedOut = false;

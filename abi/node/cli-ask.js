@@ -8,15 +8,17 @@ export const line = (...cells) => console.log(cells.filter((x) => x !== undefine
 
 /**
  * Asks a method of the gateway and prints what it answers, as JSON where that is wanted. An answer of the HTTP
- * API (voice.http) that is a refusal is thrown as one sentence.
+ * API (voice.http) that is a refusal is thrown as one sentence. `change`: the method needs the scope operator.write.
  */
-export async function ask(method, params, options, print) {
+export async function ask(method, params, options, print, { change = false } = {}) {
   const { callGatewayFromCli } = await import("openclaw/plugin-sdk/gateway-runtime");
-  let answer = await callGatewayFromCli(method, { timeout: "15000", ...options }, params, { progress: false });
+  const scopes = change ? { scopes: ["operator.write"] } : {};
+  let answer = await callGatewayFromCli(method, { timeout: "15000", ...options }, params, { progress: false, ...scopes });
   if (method === "voice.http") {
     if (!(answer.status >= 200 && answer.status < 300)) throw new Error(refusalOf(answer));
     answer = answer.body;
   }
-  if (options.json) console.log(JSON.stringify(answer, null, 2));
+  /* Not by console.log, which the gateway's command line sends to stderr when JSON is asked for. */
+  if (options.json) process.stdout.write(`${JSON.stringify(answer, null, 2)}\n`);
   else print(answer);
 }

@@ -11,7 +11,8 @@ function printStatus(status) {
 function printCalls({ calls = [] }) {
   if (!calls.length) console.log("No calls yet.");
   for (const c of calls) {
-    line(c.call ?? c.id, time(c.received_at), c.from || "withheld", c.state, seconds(c.duration_ms), c.reason);
+    const other = c.direction === "outbound" ? `to ${c.from}` : c.from || "withheld";
+    line(c.call ?? c.id, time(c.received_at), other, c.state, seconds(c.duration_ms), c.outcome, c.reason);
   }
 }
 

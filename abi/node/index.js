@@ -3,6 +3,7 @@
 import { defineChannelPluginEntry } from "openclaw/plugin-sdk/channel-core";
 import { plugin } from "./channel.js";
 import { registerChatHooks } from "./chats.js";
+import { registerCallTool } from "./call-tool.js";
 import { descriptors, registerCommands } from "./cli.js";
 import { registerMethods } from "./rpc.js";
 import { state } from "./state.js";
@@ -23,6 +24,7 @@ export default defineChannelPluginEntry({
   registerCapabilities: (api) => api.on("before_tool_call", guardTool, { priority: 1000 }),
   registerCliMetadata: (api) => api.registerCli(registerCommands, { descriptors }),
   registerFull: (api) => {
+    registerCallTool(api); /* also where tools are only looked for, as agent runs do */
     if (api.registrationMode !== "full") return;
     state.workflow = api.session?.workflow ?? null;
     registerMethods(api);

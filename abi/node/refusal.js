@@ -4,5 +4,5 @@
 /** One sentence of why an answer of the HTTP API is a refusal. */
 export function refusalOf({ status, body }) {
   const said = [body?.error?.message ?? body?.error, body?.detail ?? body?.capability];
-  return said.filter((x) => typeof x === "string" && x).join(": ") || `the API answered ${status}`;
+  return [...new Set(said)].filter((x) => typeof x === "string" && x).join(": ") || `the API answered ${status}`;
 }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Gateway methods: voice.status, voice.calls, voice.call {id}, voice.transcript {id}, voice.why {id}, and the
-// whole HTTP API as voice.http {method?, path, body?}.
+// Gateway methods: voice.status, voice.calls, voice.call {id}, voice.transcript {id}, voice.why {id},
+// voice.actions {id}, the whole HTTP API as voice.http {method?, path, body?}, and what places and steers calls
+// (rpc-calls.js).
+import { actionsOf, Refusal } from "./dial.js";
+import { CALL_METHODS } from "./rpc-calls.js";
 import { state } from "./state.js";
 
 const ID = /^[A-Za-z0-9_.-]{1,200}$/;
@@ -18,7 +21,8 @@ function method(read) {
     try {
       respond(true, await read(state.account, params ?? {}, client));
     } catch (error) {
-      respond(false, undefined, error.shape ?? unavailable(`voice: ${error?.message ?? error}`));
+      const shape = error instanceof Refusal ? invalid(error.message) : error.shape;
+      respond(false, undefined, shape ?? unavailable(`voice: ${error?.message ?? error}`));
     }
   };
 }
@@ -60,11 +64,15 @@ const METHODS = {
   "voice.call": ofCall(""),
   "voice.transcript": ofCall("/transcript"),
   "voice.why": ofCall("/why"),
+  "voice.actions": method((account, { id }) => actionsOf(account, id)),
   "voice.http": method(http),
 };
 
 export function registerMethods(api) {
   for (const [name, handler] of Object.entries(METHODS)) {
     api.registerGatewayMethod(name, handler, { scope: "operator.read" });
+  }
+  for (const [name, change] of Object.entries(CALL_METHODS)) {
+    api.registerGatewayMethod(name, method(change), { scope: "operator.write" });
   }
 }

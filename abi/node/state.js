@@ -8,3 +8,23 @@ export const state = {
   gatewayEvents: null, // emits to the gateway's clients while the service runs
   workflow: null, // api.session.workflow: what is put before a session's next turn
 };
+
+/*
+ * A run of the agent loads the plugins it needs once more: a tool of such a copy finds the running account here,
+ * whichever copy started it.
+ */
+const RUNNING = Symbol.for("openclaw-voice.account");
+
+/** The account that runs in this process, or null. */
+export const runningAccount = () => globalThis[RUNNING] ?? null;
+
+export function setRunning(account) {
+  state.account = account;
+  globalThis[RUNNING] = account;
+}
+
+/** The account has ended; one that runs by now stays known. */
+export function clearRunning(account) {
+  if (state.account === account) state.account = null;
+  if (globalThis[RUNNING] === account) globalThis[RUNNING] = null;
+}

@@ -5,6 +5,9 @@
 /** Read-only: they change nothing and carry nothing out of the machine but a search. */
 export const SAFE_TOOLS = ["read", "memory_search", "memory_get", "web_search"];
 
+/** Places calls (call-tool.js): of callers only for those who are proven. */
+export const CALL_TOOL = "voice_call";
+
 /** Find and describe tools; tool_call then calls one, which passes the hook under its own name. */
 const CONTROLS = new Set(["tool_search", "tool_describe", "tool_call"]);
 
@@ -31,8 +34,8 @@ function runOf(runId, sessionKey) {
 }
 
 /**
- * The before_tool_call hook. A run is { id, sessionKey, level, ended, guarded, acting() }: guarded
- * holds the tools the hook saw, acting() resolves once it is written down that the run begins to act.
+ * The before_tool_call hook. A run is { id, sessionKey, level, proven, ended, guarded, acting() }: proven says that
+ * the caller proved who they are in this call, guarded holds the tools the hook saw, acting() resolves once it is written down that the run begins to act.
  */
 export async function guardTool(event, ctx) {
   const run = runOf(event.runId ?? ctx?.runId, ctx?.sessionKey);
@@ -44,6 +47,9 @@ export async function guardTool(event, ctx) {
     return refuse(`${event.toolName} is not allowed: this caller may only read. Say that it needs their PIN.`);
   }
   if (LOOKING.has(event.toolName)) return undefined;
+  if (event.toolName === CALL_TOOL && !run.proven) {
+    return refuse("A caller who is not proven may not have others called, whatever tools they have. Say that it needs their PIN.");
+  }
   try {
     await run.acting();
   } catch (error) {

@@ -234,6 +234,20 @@ test("full: the plugin is told before a tool acts, and may forbid it", async () 
   assert.doesNotMatch(gateway.output(400), /without this plugin's before_tool_call hook/);
 });
 
+test("calls to others are for proven callers, whatever tools a level has", async () => {
+  const tool = { name: "voice_call", args: { to: "+15551230001", purpose: "test" } };
+  const use = (level) => run({ tools: "full", level }, { tool, reply: ({ toolResult }) => `Result: ${toolResult}` });
+  for (const level of ["known", "linked"]) {
+    const { reply } = await use(level);
+    assert.match(reply.text, /not proven may not have others called/, `${level}: ${reply.text}`);
+  }
+  const safe = await run({ level: "proven" }, { tool, reply: ({ toolResult }) => `Result: ${toolResult}` });
+  assert.match(safe.reply.text, /Unknown tool|not found|not allowed|not available/i);
+  const proven = await use("proven");
+  assert.doesNotMatch(proven.reply.text, /not proven/);
+  assert.match(proven.reply.text, /mock/, "the plugin is asked");
+});
+
 test("a turn of another channel is not watched", async () => {
   const mark = path.join(gateway.workspace, "by-owner");
   model.rules.unshift({ match: "owner's own words", tool: { name: "write", args: { path: mark, content: "y" } } });
