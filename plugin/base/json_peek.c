@@ -26,22 +26,22 @@ static bool skip_char(struct scan *s, char c)
 /* A string as it is written, without its quotes; `plain` when it has no escapes. */
 static bool scan_string(struct scan *s, struct str *raw, bool *plain)
 {
-    const char *from;
+    const char *from, *quote;
 
     if (!skip_char(s, '"'))
         return false;
+    from = s->at;
     *plain = true;
-    for (from = s->at; s->at < s->end; s->at++) {
-        if (*s->at == '"') {
-            *raw = str_make(from, (size_t)(s->at - from));
-            s->at++;
+    while ((quote = memchr(s->at, '"', (size_t)(s->end - s->at))) != NULL) {
+        const char *slash = memchr(s->at, '\\', (size_t)(quote - s->at));
+
+        if (slash == NULL) {
+            *raw = str_make(from, (size_t)(quote - from));
+            s->at = quote + 1;
             return true;
         }
-        if (*s->at == '\\') {
-            *plain = false;
-            if (++s->at == s->end)
-                return false;
-        }
+        *plain = false;
+        s->at = slash + 2; /* at most behind the quote that it escapes */
     }
     return false;
 }
