@@ -276,11 +276,11 @@ $(B)/tests/bench/serve_%: $(B)/obj/tests/bench/serve_%.o $(LIBS_ALL)
 $(B)/tests/bench/load_%: $(B)/obj/tests/bench/load_%.o
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(SAN) -o $@ $(LDHARD) $< -l:libcrypto.a -pthread -ldl
+	$(Q)$(CC) $(SAN) -o $@ $(LDHARD) $< -l:libssl.a -l:libcrypto.a -pthread -ldl
 $(B)/tests/bench/peer_%: $(B)/obj/tests/bench/peer_%.o $(LLHTTP_LIB)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(SAN) -o $@ $(LDHARD) $< $(LLHTTP_LIB) -luv
+	$(Q)$(CC) $(SAN) -o $@ $(LDHARD) $< $(LLHTTP_LIB) -luv -lcjson -l:libssl.a -l:libcrypto.a -pthread -ldl
 
 .PHONY: unit conformance integration test test-files test-long test-asan test-tsan bench faults
 unit: $(UNIT_BINS) $(TOKENS)

@@ -7,11 +7,12 @@ import https from 'node:https';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
+import { createInterface } from 'node:readline';
 import { DatabaseSync } from 'node:sqlite';
 import { WebSocketServer } from 'ws';
 import { makeCerts } from '../lib/certs.mjs';
 import { mergeConfig, startHost } from '../lib/host.mjs';
-import { sleep, tmpdir } from '../lib/util.mjs';
+import { buildDir, sleep, tmpdir } from '../lib/util.mjs';
 
 /** Time given to a row, as OCV_BENCH_SCALE says: 1 is what `make bench` takes. */
 export const scale = Number(process.env.OCV_BENCH_SCALE ?? 1);
@@ -193,6 +194,32 @@ export async function fastOpenAI() {
     return new Promise((resolve) => server.close(resolve));
   };
   return peer;
+}
+
+/**
+ * OpenAI for measurements in C (load_service.c): {url, apiKey, caFile, ask(command)}, one command at a time. Without
+ * TLS it is reached by plain TCP.
+ */
+export async function loadService({ tls = true } = {}) {
+  const { server: cert, caFile } = makeCerts();
+  const child = spawn('taskset', ['-c', loadCores, path.join(buildDir, 'tests/bench/load_service'),
+    ...(tls ? [cert.certFile, cert.keyFile] : [])],
+  { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, WEBHOOK_SECRET: secret } });
+  process.on('exit', () => child.kill('SIGKILL'));
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const next = async () => {
+    const { value, done } = await lines.next();
+    if (done)
+      throw new Error('the load ended');
+    return JSON.parse(value);
+  };
+  const { port } = await next();
+  return { port, apiKey: 'sk-bench', caFile: tls ? caFile : undefined, url: `http${tls ? 's' : ''}://127.0.0.1:${port}/v1`,
+    ask: (command) => {
+      child.stdin.write(`${command}\n`);
+      return next();
+    },
+    close: () => child.kill('SIGKILL') };
 }
 
 /** Starts the native host against that peer, on its own core. More: {stateDir, dir}, changes of the configuration. */
