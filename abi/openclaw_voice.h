@@ -20,6 +20,7 @@
  *   workspace    default of openclaw.workspace
  *   timezone     IANA name by which days are counted (agents.defaults.userTimezone), or absent: the host's
  *   policy       as in OC_CMD_POLICY_SET
+ *   check        true: the instance takes no calls and opens no database; all it does is OC_CMD_CHECK
  */
 
 /* ---- Events, plugin to host. All carry {"event", "at"} and, but for the first two, "call". ---- */
@@ -113,6 +114,13 @@
 
 /* How the instance is. done: {"url","live","reattaching","accepting",...}, the body of GET /health and more. */
 #define OC_CMD_STATUS "status"
+
+/*
+ * The dry run: keys, webhook, carrier and numbers are looked at, no call is placed. {text: bool}. done: the report,
+ * {ok, counts, checks: [{check, result: "ok"|"warn"|"fail"|"skip", detail, cure?}], enter: {...}}, or with `text` one
+ * JSON string of lines for people; OC_EFAIL when something must be fixed, with the report too.
+ */
+#define OC_CMD_CHECK "check"
 
 /* A request with the shape of the HTTP API: {method, path, body?}. done: {status, body}. */
 #define OC_CMD_HTTP "http"

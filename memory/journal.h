@@ -112,6 +112,11 @@ struct journal_found { /* a call that is not over; everything borrowed for the c
     unsigned n_tools;
     int64_t last_pos; /* of its turns, 0 none */
     unsigned n_turns, n_assistant_turns;
+    struct call_cost {    /* charge.h */
+        uint64_t nano, day_nano; /* in all; on the last day with a charge */
+        uint32_t day;            /* 0: nothing was counted */
+        struct str response;     /* that was counted last */
+    } cost;
     struct str last_items[8]; /* item ids of the last turns, oldest first */
     int64_t last_items_pos[8];
     unsigned n_last_items;
@@ -134,9 +139,9 @@ int journal_release(struct store *s, journal_fn *fn, void *arg);
 enum journal_query {
     /*
      * {"calls":[{call, openai_call_id, direction, from, from_kind, level, state, status, reason, detail,
-     * session_key, received_at, accepted_at, live_at, ended_at, duration_ms, turns, model, voice}]}
+     * session_key, received_at, accepted_at, live_at, ended_at, duration_ms, turns, model, voice, cost_usd}]}
      * newest first; id = "" all, or a group: "live" (not over) | "over". status: "ringing" | "live" |
-     * "ended". Times and duration_ms are null while they are not known.
+     * "ended". Times, duration_ms and cost_usd are null while they are not known.
      */
     JOURNAL_Q_CALLS,
     JOURNAL_Q_CALL,       /* one such call with its "usage" (object or null) and "tools" (count) */

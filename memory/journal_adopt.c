@@ -268,6 +268,25 @@ static int adopt_line(struct adopt *a, struct store *s, struct journal_found *f)
     return keep(&a->memory, journal_text(st, 0), &f->line_spec);
 }
 
+static int adopt_cost(struct adopt *a, struct store *s, struct journal_found *f)
+{
+    int rc, sq;
+    sqlite3_stmt *st = store_stmt(s, "SELECT day, nano, response FROM charge WHERE call=?1 ORDER BY day", &rc);
+
+    if (st == NULL)
+        return rc;
+    journal_bind(st, 1, f->row.id);
+    while ((sq = sqlite3_step(st)) == SQLITE_ROW) {
+        f->cost.day = (uint32_t)journal_u64(st, 0);
+        f->cost.day_nano = journal_u64(st, 1);
+        f->cost.nano += f->cost.day_nano;
+        rc = keep(&a->memory, journal_text(st, 2), &f->cost.response);
+        if (rc < 0)
+            return rc;
+    }
+    return store_rc(s, sq);
+}
+
 static int adopt_take(struct store *s, struct str id)
 {
     int rc;
@@ -299,6 +318,8 @@ static int adopt_run(struct store_op *op, struct store *s, struct sqlite3 *db)
             rc = adopt_turns(a, s, &a->found[i]);
         if (rc == 0)
             rc = adopt_line(a, s, &a->found[i]);
+        if (rc == 0)
+            rc = adopt_cost(a, s, &a->found[i]);
         if (rc == 0)
             rc = adopt_take(s, a->found[i].row.id);
     }

@@ -20,7 +20,9 @@ struct query {
 #define VIEW_COLUMNS \
     JOURNAL_CALL_COLUMNS ", (SELECT count(*) FROM turn WHERE turn.call = call.id)," \
                  " (SELECT count(*) FROM tool_run WHERE tool_run.call = call.id), l_carrier, l_phase," \
-                 " l_outcome, l_code, l_detail, l_attempts, l_due"
+                 " l_outcome, l_code, l_detail, l_attempts, l_due," \
+                 " (SELECT printf('%d.%09d', sum(nano) / 1000000000, sum(nano) % 1000000000) FROM charge" \
+                 " WHERE charge.call = call.id HAVING count(*) > 0)"
 #define VIEW_FROM \
     " FROM call LEFT JOIN (SELECT call AS l_call, carrier AS l_carrier, phase AS l_phase, outcome AS l_outcome," \
     " code AS l_code, detail AS l_detail, attempts AS l_attempts, due_at AS l_due FROM line) ON l_call=id "
@@ -88,6 +90,7 @@ static void put_call(struct buf *b, sqlite3_stmt *st, bool whole)
     else
         jw_int(b, begun != 0 && ended > begun ? (int64_t)(ended - begun) : 0);
     jw_kint(b, "turns", sqlite3_column_int64(st, 19));
+    jw_kraw(b, "cost_usd", journal_text(st, 28).n > 0 ? journal_text(st, 28) : STR("null"));
     if (whole) {
         struct str usage = journal_text(st, 13);
 

@@ -30,11 +30,11 @@
 enum phase { ROWS, MELT, SCRUB, LOG };
 
 enum { T_CALL, T_TURN, T_HOP, T_TOOL, T_HANDOFF, T_OUTBOX, T_MESSAGE, T_LINK, T_CODE, T_TRY, T_CALLER,
-       T_IDENTITY, T_PERSON, TABLES };
+       T_IDENTITY, T_PERSON, T_CHARGE, TABLES };
 
 static const char *const table_names[TABLES] = {
     "call",  "turn", "hop",       "tool_run", "handoff", "outbox",   "message",
-    "link",  "link_code", "code_try", "caller",   "identity", "person"};
+    "link",  "link_code", "code_try", "caller",   "identity", "person", "charge"};
 
 struct forget {
     struct store_op op;
@@ -176,6 +176,8 @@ static int erase_person(struct forget *f, struct store *s)
         {T_OUTBOX, "DELETE FROM outbox WHERE call IS NULL AND (EXISTS (SELECT 1 FROM identity WHERE person=?1"
                    " AND (instr(payload, identity)>0 OR (identity LIKE 'voice:%' AND"
                    " instr(payload, substr(identity, 7))>0))))"},
+        /* What was spent stays spent, by nobody. */
+        {T_CHARGE, "UPDATE charge SET number='' WHERE 'voice:' || number IN " OF_PERSON},
         {T_CALLER, "DELETE FROM caller WHERE 'voice:' || number IN " OF_PERSON},
         {T_IDENTITY, "DELETE FROM identity WHERE person=?1"},
         {T_PERSON, "DELETE FROM person WHERE id=?1"}};

@@ -275,9 +275,21 @@ static const char to_3[] =
     ") WITHOUT ROWID;"
     "CREATE INDEX question_call ON question(call);";
 
+/* Version 4: what calls cost, see charge.h. No reference to the call: a day's sum outlives it. */
+static const char to_4[] =
+    "CREATE TABLE charge("
+    " call TEXT NOT NULL,"
+    " day INTEGER NOT NULL,"
+    " number TEXT NOT NULL,"
+    " response TEXT NOT NULL,"
+    " nano INTEGER NOT NULL,"
+    " PRIMARY KEY(call, day)"
+    ") WITHOUT ROWID;"
+    "CREATE INDEX charge_day ON charge(day);";
+
 /* steps[v] leads from version v to v + 1. */
 static const char *const steps[STORE_SCHEMA][4] = {
-    {to_1}, {to_2_people, to_2_owed, to_2_search, to_2_data}, {to_3}};
+    {to_1}, {to_2_people, to_2_owed, to_2_search, to_2_data}, {to_3}, {to_4}};
 
 static int sqlite_err(struct sqlite3 *db, int rc, const char *what, struct err *e)
 {

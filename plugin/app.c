@@ -10,11 +10,15 @@
 #include "plugin/afters.h"
 #include "plugin/base/clock.h"
 #include "plugin/base/here.h"
+#include "plugin/base/id.h"
 #include "plugin/base/json.h"
 #include "plugin/base/mem.h"
 #include "plugin/base/secret.h"
 #include "plugin/calls.h"
+#include "plugin/check.h"
+#include "plugin/costs.h"
 #include "plugin/feed.h"
+#include "plugin/guard.h"
 #include "plugin/lines.h"
 #include "plugin/net/httpd.h"
 #include "plugin/net/loop.h"
@@ -112,34 +116,46 @@ static void log_lines(const struct log *log, struct str lines)
             log_warn(log, "%.*s", STR_ARG(line));
 }
 
+static int name_instance(struct app *app)
+{
+    unsigned char raw[(sizeof app->instance - 1) / 2];
+    int rc = id_random(raw, sizeof raw);
+
+    if (rc == 0)
+        id_hex(app->instance, raw, sizeof raw);
+    return rc;
+}
+
 int app_open(struct app **out, const struct oc_host *host, struct str create_json, struct buf *faults,
              struct err *e)
 {
     struct app *app = MEM_NEW(struct app);
     struct json *doc = NULL;
-    struct buf warnings;
     int rc;
 
-    buf_init(&warnings, 65536);
     if (app == NULL)
         return err_set(e, ERR_NOMEM, "out of memory");
+    buf_init(&app->warnings, 65536);
     rc = host_open(&app->host, host);
     if (rc == 0)
-        rc = config_read(&app->config, create_json, faults, &warnings);
+        rc = name_instance(app);
+    if (rc == 0)
+        rc = config_read(&app->config, create_json, faults, &app->warnings);
     if (rc < 0) {
         (void)err_set(e, rc, "%s", rc == ERR_CONFIG ? "the configuration has faults" : err_name(rc));
         goto out;
     }
     log_init(&app->log, host_log_sink, app->host, app->config->logging.level);
-    log_lines(&app->log, buf_str(&warnings));
     rc = json_parse(&doc, create_json, e);
+    app->check_only = json_get_bool(doc, "check", false);
+    if (!app->check_only) /* else they are in its report */
+        log_lines(&app->log, buf_str(&app->warnings));
     if (rc == 0)
         rc = make_policy(app, json_get(doc, "policy"), &app->policy, e);
     if (rc == 0)
         rc = open_keys(app, e);
 out:
     json_free(doc);
-    buf_free(&warnings);
     if (rc < 0)
         app_close(app);
     else
@@ -152,6 +168,7 @@ void app_close(struct app *app)
     if (app == NULL)
         return;
     host_close(app->host);
+    buf_free(&app->warnings);
     sig_keys_free(app->keys);
     caller_policy_free(app->policy);
     config_unref(app->config);
@@ -328,7 +345,7 @@ static int open_api(struct app *app, struct err *e)
     return rt_api_open(&app->api, app->loop, &api, &app->log, e);
 }
 
-static int open_httpd(struct app *app, struct err *e)
+static int open_httpd(struct app *app, httpd_handler_fn *fn, void *arg, struct err *e)
 {
     const struct config *c = app->config;
     struct httpd_config http = {.bind = c->webhook.bind, .port = c->webhook.port,
@@ -338,8 +355,8 @@ static int open_httpd(struct app *app, struct err *e)
     int rc = 0;
 
     for (int i = 0; i < BIND_TRIES; i++) {
-        rc = httpd_open(&app->httpd, app->loop, &http, routes_handle, app->routes, &app->log, e);
-        if (rc != -EADDRINUSE || http.port == 0)
+        rc = httpd_open(&app->httpd, app->loop, &http, fn, arg, &app->log, e);
+        if (rc != -EADDRINUSE || http.port == 0 || app->check_only)
             break;
         (void)nanosleep(&pause, NULL);
     }
@@ -385,13 +402,10 @@ static void announce(struct app *app, struct buf *ready)
     notice_send(app, &b, OC_EV_READY, STR(""));
 }
 
-int app_start(struct app *app, struct buf *ready, struct err *e)
+static int start_parts(struct app *app, struct err *e)
 {
-    int rc;
+    int rc = feed_open(&app->feed, app->loop, &app->log);
 
-    app->phase = APP_STARTING;
-    app->started_wall_ms = clock_wall_ms();
-    rc = feed_open(&app->feed, app->loop, &app->log);
     if (rc == 0)
         rc = open_store(app, e);
     if (rc == 0)
@@ -411,6 +425,10 @@ int app_start(struct app *app, struct buf *ready, struct err *e)
     if (rc == 0)
         rc = past_open(&app->past, app);
     if (rc == 0)
+        rc = costs_open(&app->costs, app, e);
+    if (rc == 0)
+        rc = guard_open(&app->guard, app);
+    if (rc == 0)
         rc = calls_open(&app->calls, app);
     if (rc == 0)
         rc = lines_open(&app->lines, app, e);
@@ -419,7 +437,47 @@ int app_start(struct app *app, struct buf *ready, struct err *e)
     if (rc == 0)
         rc = timer_open(&app->keeper, app->loop, keep, app);
     if (rc == 0)
-        rc = open_httpd(app, e);
+        rc = checks_open(&app->checks, app);
+    if (rc == 0)
+        rc = open_httpd(app, routes_handle, app->routes, e);
+    return rc;
+}
+
+/* No database, no calls: what asks OpenAI and the carrier, and a listener, unless somebody else has the port. */
+static int start_check(struct app *app, struct err *e)
+{
+    int rc = open_api(app, e);
+
+    if (rc == 0)
+        rc = lines_open(&app->lines, app, e);
+    if (rc == 0)
+        rc = checks_open(&app->checks, app);
+    if (rc == 0)
+        rc = open_httpd(app, check_serve, app, e);
+    if (rc == -EADDRINUSE) {
+        e->text[0] = '\0';
+        rc = 0;
+    }
+    return rc;
+}
+
+static void begin(struct app *app, struct buf *ready)
+{
+    announce(app, ready);
+    calls_adopt(app->calls);
+    afters_resume(app->afters);
+    past_look(app->past);
+    timer_set(app->keeper, loop_now_ms(app->loop) + ADOPT_EVERY_MS);
+    (void)rt_models(app->api, on_models, app);
+}
+
+int app_start(struct app *app, struct buf *ready, struct err *e)
+{
+    int rc;
+
+    app->phase = APP_STARTING;
+    app->started_wall_ms = clock_wall_ms();
+    rc = app->check_only ? start_check(app, e) : start_parts(app, e);
     if (rc < 0) {
         if (e->text[0] == '\0')
             (void)err_set(e, rc, "the plugin does not start: %s", err_name(rc));
@@ -428,12 +486,10 @@ int app_start(struct app *app, struct buf *ready, struct err *e)
         return rc;
     }
     app->phase = APP_RUNNING;
-    announce(app, ready);
-    calls_adopt(app->calls);
-    afters_resume(app->afters);
-    past_look(app->past);
-    timer_set(app->keeper, loop_now_ms(app->loop) + ADOPT_EVERY_MS);
-    (void)rt_models(app->api, on_models, app);
+    if (app->check_only)
+        (void)buf_puts(ready, STR("{}"));
+    else
+        begin(app, ready);
     return 0;
 }
 
@@ -443,10 +499,14 @@ static void all_closed(struct app *app)
 {
     routes_close(app->routes);
     calls_close(app->calls);
+    costs_close(app->costs);
+    guard_close(app->guard);
     timer_close(app->keeper);
     timer_close(app->grace);
     app->routes = NULL;
     app->calls = NULL;
+    app->costs = NULL;
+    app->guard = NULL;
     app->keeper = app->grace = NULL;
     app->phase = APP_STOPPED;
     loop_stop(app->loop);
@@ -489,6 +549,13 @@ static void close_parts(struct app *app)
     feed_close(app->feed);
     app->feed = NULL;
     app->closing = 1;
+    if (app->checks != NULL) {
+        struct checks *checks = app->checks;
+
+        app->checks = NULL;
+        app->closing++;
+        checks_close(checks, on_part_closed, app);
+    }
     if (runs != NULL) {
         app->runs = NULL;
         app->closing++;
@@ -595,6 +662,8 @@ void app_status(struct app *app, bool open, struct buf *out)
         jw_kint(out, "max_concurrent", app->config->call.max_concurrent);
         jw_kstrc(out, "model", app->config->openai.model);
         jw_kstrc(out, "agent", runs_available(app->runs) ? "available" : "none configured");
+        jw_key(out, "costs");
+        costs_write(app->costs, out);
         write_database(out, &h);
         write_http(out, app->httpd);
     }

@@ -15,7 +15,10 @@
 struct runs;
 struct afters;
 struct calls;
+struct checks;
+struct costs;
 struct feed;
+struct guard;
 struct httpd;
 struct index;
 struct pins;
@@ -40,6 +43,9 @@ struct app {
     struct caller_policy *policy; /* replaced whole by app_set_policy() */
     struct sig_keys *keys;        /* NULL when signatures are not verified */
     char token[128];              /* bearer token of the API */
+    char instance[33];            /* random, new for each instance: names it in GET /health?probe= */
+    bool check_only;              /* create() said so: see plugin/check.h */
+    struct buf warnings;          /* the configuration's, a line each */
     enum app_phase phase;         /* loop thread; entry.c keeps a copy of its own for other threads */
     uint64_t started_wall_ms;
 
@@ -51,7 +57,10 @@ struct app {
     struct tokens *tokens; /* NULL: the table is missing; budgets are then counted in bytes */
     struct httpd *httpd;
     struct routes *routes;
+    struct checks *checks;
     struct runs *runs;
+    struct costs *costs;
+    struct guard *guard;
     struct calls *calls;
     struct lines *lines;
     struct afters *afters;

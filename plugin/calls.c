@@ -102,6 +102,7 @@ void live_free(struct live *lc)
     }
     if (lc->refused)
         cs->n_refusing--;
+    live_hold(lc, 0);
     live_detach(lc);
     rt_rest_cancel(lc->rest);
     briefing_cancel(lc->briefing);
@@ -160,6 +161,9 @@ void live_feed(struct live *lc, const struct call_event *ev)
 {
     struct calls *cs = lc->owner;
 
+    if (ev->kind == CALL_EV_RESPONSE_DONE || ev->kind == CALL_EV_CALLER_TEXT || ev->kind == CALL_EV_SESSION ||
+        ev->kind == CALL_EV_RESUME)
+        live_set_budget(lc);
     call_step(&lc->call, ev, live_now(cs), &cs->fx);
     live_settle(lc);
 }
@@ -227,6 +231,7 @@ static int settings(struct live *lc, struct call_settings *set)
         .ask_available = live_ask_available(lc),
         .verify_available = live_pin_available(lc), /* the chats are asked for yet */
     };
+    config_rates_of(c, str_of(lc->agent->model[0] ? lc->agent->model : c->openai.model), &set->rates);
     set->native_tools = lc->natives.names;
     set->n_native_tools = lc->natives.n;
     if (lc->has_line && live_line_settings(lc, set) < 0)
@@ -284,13 +289,14 @@ static void notify_incoming(struct calls *cs, const struct calls_incoming *in)
         log_info(&cs->app->log, "%s from %s (%s): %s", in->id.text,
                  log_number(&cs->app->log, str_of(in->from.number)).text,
                  caller_level_name(in->verdict.level),
-                 !in->verdict.accept ? in->verdict.reason : in->busy ? "too many calls at once" : "taken");
+                 screen_takes(in) ? "taken" : screen_detail(in));
 }
 
 void calls_begin(struct calls *cs, const struct calls_incoming *in)
 {
     struct live *lc = NULL;
-    bool taken = in->verdict.accept && !in->busy;
+    struct calls_incoming known = *in;
+    bool taken = screen_takes(in);
 
     if (cs->leaving)
         return; /* the row is durable: the next instance begins it */
@@ -313,14 +319,18 @@ void calls_begin(struct calls *cs, const struct calls_incoming *in)
         return;
     }
     live_note_caller(lc);
+    if (taken && !lc->call.set.rates.known && cost_capped(&cs->app->config->costs.caps)) {
+        /* The personality file names a model that the configuration was not checked for. */
+        known.limit = CALL_REASON_REFUSED_COST;
+        known.limit_text = cost_cap_words(COST_CAP_UNPRICED);
+        in = &known;
+        taken = false;
+    }
     if (!taken) {
         lc->begun = true;
         cs->n_refusing++;
         lc->refused = true;
-        call_begin_refusal(&lc->call,
-                           in->verdict.accept ? CALL_REASON_REFUSED_BUSY : CALL_REASON_REFUSED_POLICY,
-                           in->verdict.accept ? 486 : in->verdict.sip_status,
-                           in->verdict.accept ? STR("too many calls at once") : str_of(in->verdict.reason),
+        call_begin_refusal(&lc->call, screen_reason(in), screen_sip_status(in), str_of(screen_detail(in)),
                            live_now(cs), &cs->fx);
     }
     (void)journal_hop(cs->app->store, str_of(lc->id), in->received_wall_ms, STR("webhook"),
@@ -409,7 +419,9 @@ static void adopt(struct calls *cs, const struct journal_found *f)
     transcript_restore(&lc->call.transcript, f->last_pos, f->last_items, f->last_items_pos,
                        f->n_last_items);
     live_note_caller(lc); /* counted once, however often it is asked for */
+    live_restore_cost(lc, f, &r);
     call_restore(&lc->call, &r, live_now(cs), &cs->fx);
+    live_hold(lc, lc->call.dearest_nano);
     live_settle(lc);
 }
 
@@ -433,6 +445,8 @@ static void on_adopted(void *arg, int rc, const struct journal_found *found, uns
         adopt(cs, &found[i]);
         lines = lines || found[i].has_line;
     }
+    if (n > 0)
+        costs_reload(cs->app->costs);
     if (lines)
         live_lines_adopt(cs->app);
 }
@@ -462,7 +476,8 @@ int calls_open(struct calls **out, struct app *app)
     cs->app = app;
     cs->n_buckets = FIRST_BUCKETS;
     cs->buckets = mem_zalloc(FIRST_BUCKETS * sizeof(struct live *));
-    if (cs->buckets == NULL) {
+    if (cs->buckets == NULL || timer_open(&cs->costs_timer, app->loop, live_tell_budgets, cs) < 0) {
+        mem_free(cs->buckets);
         mem_free(cs);
         return ERR_NOMEM;
     }
@@ -478,6 +493,7 @@ void calls_close(struct calls *cs)
     for (unsigned i = 0; i < cs->n_buckets; i++)
         while (cs->buckets[i] != NULL)
             live_free(cs->buckets[i]);
+    timer_close(cs->costs_timer);
     mem_free(cs->buckets);
     mem_free(cs);
 }

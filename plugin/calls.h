@@ -21,7 +21,8 @@ struct calls_incoming {
     struct phone from;
     struct caller_verdict verdict;
     uint64_t received_wall_ms, received_mono_ms;
-    bool busy; /* over max_concurrent when it came */
+    enum call_reason limit; /* why a caller who may call is refused all the same; NONE: is not */
+    const char *limit_text; /* static */
 };
 
 int calls_open(struct calls **out, struct app *app);

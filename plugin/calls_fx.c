@@ -286,26 +286,6 @@ static void do_native(struct live *lc, const struct tool *t)
 
 /* ---- Journal ---- */
 
-static void save_usage(struct buf *b, const struct call_usage *u)
-{
-    jw_open(b, '{');
-    jw_kint(b, "responses", u->responses);
-    jw_kint(b, "input_tokens", (int64_t)u->input_tokens);
-    jw_kint(b, "output_tokens", (int64_t)u->output_tokens);
-    jw_kint(b, "input_text_tokens", (int64_t)u->input_text);
-    jw_kint(b, "input_audio_tokens", (int64_t)u->input_audio);
-    jw_kint(b, "input_image_tokens", (int64_t)u->input_image);
-    jw_kint(b, "cached_tokens", (int64_t)u->input_cached);
-    jw_kint(b, "cached_text_tokens", (int64_t)u->cached_text);
-    jw_kint(b, "cached_audio_tokens", (int64_t)u->cached_audio);
-    jw_kint(b, "cached_image_tokens", (int64_t)u->cached_image);
-    jw_kint(b, "output_text_tokens", (int64_t)u->output_text);
-    jw_kint(b, "output_audio_tokens", (int64_t)u->output_audio);
-    jw_kint(b, "transcription_tokens", (int64_t)u->transcription_tokens);
-    jw_kint(b, "transcription_ms", (int64_t)u->transcription_ms);
-    jw_close(b, '}');
-}
-
 struct ticket { /* names the call, which may be gone when the save is durable */
     struct calls *cs;
     char id[ID_BYTES];
@@ -360,7 +340,7 @@ static void do_save(struct live *lc, const struct call_fx *fx)
     set |= columns & CALL_SAVE_LIVE ? JOURNAL_SET_LIVE_AT : 0;
     set |= columns & CALL_SAVE_ENDED ? JOURNAL_SET_ENDED_AT : 0;
     if ((columns & CALL_SAVE_USAGE) && c->usage.responses > 0) {
-        save_usage(&usage, &c->usage);
+        live_write_usage(&usage, &c->usage);
         row.usage_json = buf_str(&usage);
         set |= usage.rc == 0 ? JOURNAL_SET_USAGE : 0;
     }
@@ -534,6 +514,7 @@ bool live_effects(struct live *lc)
         case CALL_FX_SAVE_TOOL: do_save_tool(lc, fx); break;
         case CALL_FX_HOP: do_hop(lc, fx); break;
         case CALL_FX_NOTIFY: do_notify(lc, fx); break;
+        case CALL_FX_COST: live_charge(lc, fx); break;
         case CALL_FX_OVER: over = true; break;
         }
     }

@@ -5,6 +5,7 @@
 #include "plugin/app.h"
 #include "plugin/briefing.h"
 #include "plugin/calls.h"
+#include "plugin/costs.h"
 #include "plugin/config.h"
 #include "plugin/natives.h"
 #include "plugin/prompt.h"
@@ -25,6 +26,7 @@ struct live { /* one call; owner: the table */
     enum caller_level level;  /* base, or proven */
     struct access access;     /* what that opens */
     char *person;             /* NULL: not known, or not yet */
+    struct costs_call charge; /* its part of today's costs */
     struct natives natives;   /* the tools that are answered here */
     struct briefing *briefing; /* being gathered */
     char *context;            /* gathered; NULL not yet, or nothing */
@@ -73,6 +75,7 @@ struct calls {
     struct live *attach_first, *attach_last;
     unsigned held_by_others;
     bool adopting, leaving;
+    struct timer *costs_timer; /* live calls are told of their budgets */
     struct call_effects fx;
 };
 
@@ -118,6 +121,16 @@ void live_tell_line(struct live *lc, enum call_line what, struct str text);
 void live_end_line(struct live *lc);
 bool live_is(const struct live *lc, struct str openai_call_id); /* now or earlier */
 void live_line_free(struct live *lc);
+
+/* ---- calls_cost.c ---- */
+struct journal_found;
+void live_write_usage(struct buf *b, const struct call_usage *u);
+void live_restore_cost(struct live *lc, const struct journal_found *f, struct call_restored *r);
+/* What it may still cost, before an event that may cost something. */
+void live_set_budget(struct live *lc);
+void live_charge(struct live *lc, const struct call_fx *fx); /* CALL_FX_COST */
+void live_hold(struct live *lc, uint64_t nano); /* of today's limits, for its goodbye */
+void live_tell_budgets(void *calls); /* all live calls */
 
 /* ---- calls.c, for calls_line.c ---- */
 struct live *live_new(struct calls *cs, struct str id, struct str openai_call_id);

@@ -12,6 +12,7 @@
 #include "plugin/base/json.h"
 #include "plugin/base/log.h"
 #include "plugin/base/zone.h"
+#include "plugin/call/cost.h"
 
 struct config_list {
     const char **v; /* NUL-terminated texts */
@@ -71,6 +72,7 @@ struct config { /* every text is NUL-terminated, "" when not set */
         struct config_list secrets;
     } webhook;
     const char *api_token;
+    uint32_t api_requests_per_minute, api_failures_per_minute; /* 0: no limit */
     const char *api_public_url; /* "": no links in messages */
     const char *agent_file;    /* absolute */
     struct {
@@ -82,7 +84,7 @@ struct config { /* every text is NUL-terminated, "" when not set */
     struct {
         const char *instructions, *greeting;
         bool auto_end_on_silence, interruption_enabled, record_calls;
-        uint32_t max_duration_min, silence_timeout_s, max_concurrent;
+        uint32_t max_duration_min, silence_timeout_s, max_concurrent, max_per_caller_hour;
         uint32_t filler_after_ms, progress_every_ms, tool_timeout_ms;
     } call;
     struct {
@@ -119,6 +121,11 @@ struct config { /* every text is NUL-terminated, "" when not set */
         bool include_transcripts, include_context_injection, call_events;
     } logging;
     struct {
+        struct cost_caps caps;
+        const char *time_zone;    /* IANA name, or "" */
+        struct config_map prices; /* model -> price as cost_price_read() or cost_hearing_read() takes it */
+    } costs;
+    struct {
         bool collect_call_metrics, track_context_injection_latency;
         bool track_memory_persistence_latency, export_metrics;
     } metrics;
@@ -139,6 +146,12 @@ struct config *config_ref(struct config *c);
 void config_unref(struct config *c); /* NULL is fine; secrets are wiped */
 /* What must precede the recording of a call with this number ("" when withheld): the longest prefix counts. */
 enum config_consent config_consent_of(const struct config *c, struct str number);
+
+/*
+ * What calls of this speech model cost, with the configured transcription model: out->known is false when one of the
+ * prices is not known.
+ */
+void config_rates_of(const struct config *c, struct str model, struct cost_rates *out);
 
 /* The personality file earlier users have, reread for each call. */
 struct agent_tool {

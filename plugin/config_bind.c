@@ -70,6 +70,8 @@ static const struct member members[] = {
     TEXT(VOICE "webhook.tls_key", webhook.tls_key),
     TEXT(VOICE "api.token", api_token),
     TEXT(VOICE "api.public_url", api_public_url),
+    U32(VOICE "api.requests_per_minute", api_requests_per_minute),
+    U32(VOICE "api.failures_per_minute", api_failures_per_minute),
     BOOL(VOICE "integration.memory_enabled", integration.memory_enabled),
     U32(VOICE "integration.context_max_tokens", integration.context_max_tokens),
     BOOL(VOICE "integration.cross_channel_enabled", integration.cross_channel_enabled),
@@ -86,6 +88,7 @@ static const struct member members[] = {
     U32(VOICE "call.silence_timeout_seconds", call.silence_timeout_s),
     BOOL(VOICE "call.interruption_enabled", call.interruption_enabled),
     U32(VOICE "call.max_concurrent", call.max_concurrent),
+    U32(VOICE "call.max_per_caller_hour", call.max_per_caller_hour),
     U32(VOICE "call.filler_after_ms", call.filler_after_ms),
     U32(VOICE "call.progress_every_ms", call.progress_every_ms),
     U32(VOICE "call.tool_timeout_ms", call.tool_timeout_ms),
@@ -128,6 +131,8 @@ static const struct member members[] = {
     TEXT("security.voice.attestation.known", security.attestation_known),
     TEXT("security.voice.attestation.linked", security.attestation_linked),
     TEXT("security.voice.tools.pin_hash", security.pin_hash),
+    TEXT("costs.voice.time_zone", costs.time_zone),
+    MAP("costs.voice.prices", costs.prices),
     BOOL("metrics.voice.collect_call_metrics", metrics.collect_call_metrics),
     BOOL("metrics.voice.track_context_injection_latency", metrics.track_context_injection_latency),
     BOOL("metrics.voice.track_memory_persistence_latency",
@@ -270,6 +275,7 @@ static void bind_words(struct config *c, struct config_reader *r)
     c->security.tools_linked = tools_at(r, "security.voice.tools.linked");
     c->security.tools_proven = tools_at(r, "security.voice.tools.proven");
     bind_calling(c, r);
+    config_bind_costs(c, r);
     if (strcmp(c->openai.noise_reduction, "off") == 0)
         c->openai.noise_reduction = "";
 }

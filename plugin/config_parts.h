@@ -7,7 +7,8 @@
  *
  *   config_tree.c   finds each key's winning text in the gateway's section and the YAML file
  *   config_env.c    environment and .env: defaults, ${NAME}
- *   config_check.c  each value against its type; config_rules.c, config_calling.c: against each other
+ *   config_check.c  each value against its type; config_rules.c, config_calling.c, config_costs.c: against
+ *                   each other
  *   config_bind.c   values into struct config
  *   config_fault.c  what was wrong, sorted
  */
@@ -146,6 +147,10 @@ void config_check_numbers(struct config_reader *r, const char *path);
 
 /* config_calling.c: rules of the carrier, of calls that we place, and of recordings */
 void config_check_calling(struct config_reader *r);
+
+/* config_costs.c: money */
+void config_check_costs(struct config_reader *r);
+void config_bind_costs(struct config *c, struct config_reader *r);
 
 /* config_bind.c */
 /* Values into c. ERR_NOMEM. */

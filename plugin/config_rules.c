@@ -434,4 +434,5 @@ void config_check_rules(struct config_reader *r)
     check_times(r);
     check_agent_file(r);
     config_check_calling(r);
+    config_check_costs(r);
 }

@@ -9,6 +9,7 @@
 #include "plugin/base/mem.h"
 #include "plugin/calls.h"
 #include "plugin/config.h"
+#include "plugin/costs.h"
 #include "plugin/lines_int.h"
 #include "plugin/notice.h"
 
@@ -290,6 +291,7 @@ void dial_ask(struct app *app, const struct json *body, struct str idem, struct 
 {
     struct lines *ls = app->lines;
     struct destination_verdict to;
+    enum cost_cap cap;
     char text[240];
     struct dial *d;
     const char *fault = fault_of(app->config, body, text, sizeof text);
@@ -316,7 +318,12 @@ void dial_ask(struct app *app, const struct json *body, struct str idem, struct 
         refuse(fn, arg, strcmp(to.reason, "not_e164") == 0 ? 400 : 403, to.reason, to.text);
         return;
     }
-    if (ls->leaving || app->phase != APP_RUNNING || (d = MEM_NEW(struct dial)) == NULL) {
+    cap = costs_refusal(app->costs, str_of(to.number));
+    if (cap != COST_CAP_NONE) {
+        refuse(fn, arg, 409, "cost_limit", cost_cap_words(cap));
+        return;
+    }
+    if (ls->leaving || app->phase != APP_RUNNING || !costs_ready(app->costs) || (d = MEM_NEW(struct dial)) == NULL) {
         refuse(fn, arg, 503, "shutting down; try again", NULL);
         return;
     }

@@ -9,6 +9,7 @@
 #include "plugin/base/json.h"
 #include "plugin/base/mem.h"
 #include "plugin/chats.h"
+#include "plugin/check.h"
 #include "plugin/net/loop.h"
 #include "plugin/routes.h"
 #include "plugin/runs.h"
@@ -144,6 +145,31 @@ static void on_chat(void *arg, int rc, struct str json)
     inbox_free(in);
 }
 
+static void on_check(void *arg, int status, struct str body)
+{
+    struct inbox *in = arg;
+    struct json *args = NULL, *report = NULL;
+    struct buf text, b;
+    int code = status == 200 ? OC_OK : OC_EBUSY;
+
+    buf_init(&text, 1u << 20);
+    buf_init(&b, 4u << 20);
+    (void)json_parse(&args, str_make(in->json, in->json_n), NULL);
+    (void)json_parse(&report, body, NULL);
+    if (status == 200 && !json_get_bool(report, "ok", false))
+        code = OC_EFAIL;
+    if (status == 200 && json_get_bool(args, "text", false) && check_text(&text, body) == 0)
+        jw_str(&b, buf_str(&text));
+    else
+        (void)buf_puts(&b, body);
+    answer(in->done, in->arg, b.rc < 0 ? OC_ENOMEM : code, buf_str(&b));
+    buf_free(&text);
+    buf_free(&b);
+    json_free(args);
+    json_free(report);
+    inbox_free(in);
+}
+
 /* The request's body is a JSON value of any kind, or absent. */
 static void run_http(struct inbox *in, const struct json *args)
 {
@@ -166,6 +192,14 @@ static bool command_with(struct inbox *in, const struct json *args)
     struct err e = {0};
     int rc;
 
+    if (str_eqc(name, OC_CMD_CHECK)) {
+        checks_run(app->checks, on_check, in);
+        return true;
+    }
+    if (app->check_only) {
+        answer_error(in->done, in->arg, OC_ENOTSUP, "this instance only checks");
+        return false;
+    }
     if (str_eqc(name, OC_CMD_RUN_ACTING)) {
         runs_acting(app->runs, json_get_str(args, "run"), on_acting, in);
         return true;

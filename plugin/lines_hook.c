@@ -9,6 +9,8 @@
 #include "plugin/base/mem.h"
 #include "plugin/calls.h"
 #include "plugin/config.h"
+#include "plugin/costs.h"
+#include "plugin/guard.h"
 #include "plugin/lines_int.h"
 #include "plugin/net/httpd.h"
 #include "plugin/refusal.h"
@@ -90,6 +92,7 @@ static void on_made(void *arg, int rc, enum line_made made, struct str call)
         log_error(&ls->app->log, "an incoming call could not be recorded: %s", err_name(rc));
         answer(ls, in->x, &busy, 1);
     } else if (made == LINE_MADE_NEW) {
+        guard_call_taken(ls->app->guard, str_of(in->from.number));
         answer_join(ls, in->x, str_of(in->ref), STR("caller"), in->set.max_ms);
         if (!ls->leaving)
             begin_incoming(in);
@@ -148,7 +151,7 @@ static void on_incoming(struct lines *ls, struct httpd_exchange *x, const struct
     struct incoming *in = MEM_NEW(struct incoming);
     const struct carrier_step busy = {.kind = STEP_REJECT, .busy = true};
     const struct carrier_step no = {.kind = STEP_REJECT};
-    bool full = calls_live(app->calls) >= app->config->call.max_concurrent || app->phase != APP_RUNNING;
+    struct calls_incoming call = {0};
 
     if (in == NULL || !str_copy(in->sid, sizeof in->sid, ev->sid) || lines_fresh_ref(in->ref) < 0 ||
         id_make(&in->id, "call_", clock_wall_ms()) < 0) {
@@ -162,10 +165,11 @@ static void on_incoming(struct lines *ls, struct httpd_exchange *x, const struct
     read_from(in, ev->from);
     screen_caller(app, str_of(in->from.number), access_attestation_read(ev->attestation), &in->verdict);
     lines_settings(ls, false, str_of(in->from.number), &in->set);
-    if (!in->verdict.accept || full) {
-        const struct calls_incoming call = {.id = in->id, .from = in->from, .verdict = in->verdict, .busy = full,
-                                            .received_wall_ms = in->received_wall_ms};
-
+    call = (struct calls_incoming){.id = in->id, .from = in->from, .verdict = in->verdict,
+                                   .received_wall_ms = in->received_wall_ms};
+    /* While it stops, the calls there are count as too many; a day's costs that are not read yet, too. */
+    screen_limit(app, &call, app->phase != APP_RUNNING || !costs_ready(app->costs) ? UINT16_MAX : 0);
+    if (!screen_takes(&call)) {
         refusal_note(app, &call);
         answer(ls, x, in->verdict.accept ? &busy : &no, 1);
         mem_free(in);
@@ -210,7 +214,7 @@ static void on_stray(struct lines *ls, const struct carrier_event *ev)
 {
     struct stray *st;
 
-    if (ev->said != SAID_STATUS || ev->ref.n == 0 || (st = MEM_NEW(struct stray)) == NULL)
+    if (ls->app->store == NULL || ev->said != SAID_STATUS || ev->ref.n == 0 || (st = MEM_NEW(struct stray)) == NULL)
         return;
     st->ls = ls;
     st->status = ev->event.u.status.status;

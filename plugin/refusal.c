@@ -21,11 +21,6 @@ struct refused {
     enum call_reason reason;
 };
 
-static const char *detail_of(const struct calls_incoming *in)
-{
-    return in->verdict.accept ? "too many calls at once" : in->verdict.reason;
-}
-
 static void notify(const struct refused *r)
 {
     struct app *app = r->app;
@@ -36,7 +31,7 @@ static void notify(const struct refused *r)
     notice_begin(&b, OC_EV_ENDED, call);
     jw_kstrc(&b, "openai_call_id", "");
     jw_kstrc(&b, "reason", call_reason_name(r->reason));
-    jw_kstrc(&b, "detail", detail_of(&r->in));
+    jw_kstrc(&b, "detail", screen_detail(&r->in));
     jw_kint(&b, "duration_ms", 0);
     jw_kint(&b, "turns", 0);
     notice_send(app, &b, OC_EV_ENDED, call);
@@ -81,14 +76,15 @@ void refusal_note(struct app *app, const struct calls_incoming *in)
     r->app = app;
     r->in = *in;
     r->in.openai_call_id = r->in.sip_call_id = STR("");
-    r->reason = in->verdict.accept ? CALL_REASON_REFUSED_BUSY : CALL_REASON_REFUSED_POLICY;
+    r->reason = screen_reason(in);
     screen_row(app, &in->id, &in->from, &in->verdict, in->received_wall_ms, &row);
     row.state = STR(JOURNAL_OVER);
-    row.detail = str_of(detail_of(in));
+    row.detail = str_of(screen_detail(in));
     row.ended_at = clock_wall_ms();
     row.reason = str_of(call_reason_name(r->reason));
     if (app->config->logging.call_events)
-        log_info(&app->log, "%s from %s refused: %s", in->id.text, log_number(&app->log, row.from).text, detail_of(in));
+        log_info(&app->log, "%s from %s refused: %s", in->id.text, log_number(&app->log, row.from).text,
+                 screen_detail(in));
     if (journal_claim(app->store, &row, clock_mono_ms() + CLAIM_MS, on_recorded, r) < 0)
         mem_free(r);
 }

@@ -8,6 +8,8 @@
 #include "plugin/base/clock.h"
 #include "plugin/base/mem.h"
 #include "plugin/calls.h"
+#include "plugin/check.h"
+#include "plugin/costs.h"
 #include "plugin/net/httpd.h"
 #include "plugin/net/loop.h"
 #include "plugin/proto/sig.h"
@@ -149,8 +151,10 @@ static void on_claimed(void *arg, int rc, enum journal_claim_result result)
     struct webhooks *w = c->owner;
     struct app *app = w->app;
 
-    if (rc == 0 && result == JOURNAL_NEW && app->calls != NULL)
+    if (rc == 0 && result == JOURNAL_NEW && app->calls != NULL) {
+        screen_taken(app, &c->in);
         calls_begin(app->calls, &c->in);
+    }
     if (rc == 0 && result == JOURNAL_DUPLICATE)
         log_info(&app->log, "webhook: call %.*s is decided already", STR_ARG(c->in.openai_call_id));
     answer_claim(c, rc);
@@ -159,7 +163,7 @@ static void on_claimed(void *arg, int rc, enum journal_claim_result result)
 static void describe(struct journal_call *row, const struct claim *c, struct app *app)
 {
     const struct calls_incoming *in = &c->in;
-    bool taken = in->verdict.accept && !in->busy;
+    bool taken = screen_takes(in);
 
     screen_row(app, &in->id, &in->from, &in->verdict, in->received_wall_ms, row);
     row->openai_call_id = in->openai_call_id;
@@ -167,10 +171,9 @@ static void describe(struct journal_call *row, const struct claim *c, struct app
     row->state = taken ? STR(JOURNAL_CLAIMED) : STR(JOURNAL_REFUSING);
     if (taken)
         return;
-    row->reason = str_of(call_reason_name(in->verdict.accept ? CALL_REASON_REFUSED_BUSY
-                                                             : CALL_REASON_REFUSED_POLICY));
-    row->detail = str_of(in->verdict.accept ? "too many calls at once" : in->verdict.reason);
-    row->sip_status = in->verdict.accept ? 486 : in->verdict.sip_status;
+    row->reason = str_of(call_reason_name(screen_reason(in)));
+    row->detail = str_of(screen_detail(in));
+    row->sip_status = screen_sip_status(in);
 }
 
 /* What the trunk says of STIR/SHAKEN. */
@@ -240,7 +243,7 @@ static int claim_call(struct claim *c, const struct rt_webhook *hook)
     struct journal_call row;
 
     screen_caller(app, str_of(c->in.from.number), attestation(app, hook), &c->in.verdict);
-    c->in.busy = calls_live(app->calls) + w->pending >= app->config->call.max_concurrent;
+    screen_limit(app, &c->in, w->pending);
     describe(&row, c, app);
     return journal_claim(app->store, &row, c->answer_by_ms, on_claimed, c);
 }
@@ -298,9 +301,8 @@ fail:
 }
 
 /* The statuses tell OpenAI, and a person with curl, what is wrong; the line in the log says why. */
-static bool verified(struct webhooks *w, struct httpd_exchange *x)
+bool webhook_verified(struct app *app, struct httpd_exchange *x)
 {
-    struct app *app = w->app;
     enum sig_result result;
     struct err e = {0};
 
@@ -336,6 +338,16 @@ static bool repeated(struct webhooks *w, struct httpd_exchange *x, struct str op
     return true;
 }
 
+static void ignore(struct app *app, struct httpd_exchange *x, struct str type)
+{
+    struct buf b;
+
+    buf_init(&b, 1024);
+    log_debug(&app->log, "webhook of type %.*s: ignored", STR_ARG(str_head(type, 60)));
+    reply(x, 200, check_is_probe(httpd_body(x), &b) ? buf_str(&b) : STR("{\"ok\":true,\"ignored\":true}"));
+    buf_free(&b);
+}
+
 void webhooks_handle(struct webhooks *w, struct httpd_exchange *x)
 {
     struct app *app = w->app;
@@ -343,11 +355,11 @@ void webhooks_handle(struct webhooks *w, struct httpd_exchange *x)
     struct rt_webhook hook;
     struct err e = {0};
 
-    if (!verified(w, x) || repeated(w, x, rt_webhook_peek_call(httpd_body(x)), STR_NONE))
+    if (!webhook_verified(app, x) || repeated(w, x, rt_webhook_peek_call(httpd_body(x)), STR_NONE))
         return;
-    if (w->draining) {
+    if (w->draining || !costs_ready(app->costs)) {
         (void)httpd_reply_header(x, "Retry-After", STR("1"));
-        reply(x, 503, STR("{\"error\":\"shutting down; try again\"}"));
+        reply(x, 503, STR("{\"error\":\"starting or shutting down; try again\"}"));
         return;
     }
     if (rt_webhook_read(&hook, httpd_body(x), &e) < 0) {
@@ -359,8 +371,7 @@ void webhooks_handle(struct webhooks *w, struct httpd_exchange *x)
         if (!repeated(w, x, hook.call_id, hook.sip_call_id))
             claim(w, x, &hook, now);
     } else {
-        log_debug(&app->log, "webhook of type %.*s: ignored", STR_ARG(str_head(hook.type, 60)));
-        reply(x, 200, STR("{\"ok\":true,\"ignored\":true}"));
+        ignore(app, x, hook.type);
     }
     rt_webhook_free(&hook);
 }

@@ -6,6 +6,7 @@
 #include "plugin/base/id.h"
 #include "plugin/base/json.h"
 #include "plugin/base/mem.h"
+#include "plugin/check.h"
 #include "plugin/feed.h"
 #include "plugin/lines.h"
 #include "plugin/net/httpd.h"
@@ -208,6 +209,10 @@ static void answer_api(struct routes *r, struct str method, struct str target, s
 
     if (dial_route(&ask) || action_route(&ask) || people_route(&ask))
         return;
+    if (str_eq(path, STR("/check")) && str_eq(method, STR("POST"))) {
+        checks_run(r->app->checks, fn, arg);
+        return;
+    }
     if (!str_eq(method, STR("GET")) && !str_eq(method, STR("HEAD"))) {
         fn(arg, 405, STR("{\"error\":\"only GET is possible here\"}"));
         return;
@@ -287,6 +292,18 @@ static struct str target_of(struct httpd_exchange *x)
     return query.n > 0 ? str_make(path.p, path.n + 1 + query.n) : path;
 }
 
+static void answer_health(struct routes *r, struct httpd_exchange *x)
+{
+    struct buf b;
+
+    buf_init(&b, 1024);
+    if (check_health(r->app, httpd_query(x), &b))
+        send_json(x, 200, buf_str(&b));
+    else
+        query_status(r, true, send_json, x);
+    buf_free(&b);
+}
+
 void routes_handle(void *arg, struct httpd_exchange *x)
 {
     struct routes *r = arg;
@@ -306,7 +323,7 @@ void routes_handle(void *arg, struct httpd_exchange *x)
     } else if (str_starts(path, STR("/twilio/")) && r->app->lines != NULL) {
         lines_hook(r->app->lines, x);
     } else if (str_eq(path, STR("/health")) && reads) {
-        query_status(r, true, send_json, x);
+        answer_health(r, x);
     } else if (!authorized(r, x)) {
         return;
     } else if (str_eq(path, STR("/events")) && reads) {

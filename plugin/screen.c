@@ -4,7 +4,10 @@
 #include "abi/openclaw_voice.h"
 #include "plugin/app.h"
 #include "plugin/base/json.h"
+#include "plugin/calls.h"
+#include "plugin/costs.h"
 #include "plugin/config.h"
+#include "plugin/guard.h"
 #include "plugin/notice.h"
 
 void screen_caller(const struct app *app, struct str number, enum access_attestation a, struct caller_verdict *out)
@@ -15,6 +18,52 @@ void screen_caller(const struct app *app, struct str number, enum access_attesta
     if (a != ATTEST_NONE || c->security.attestation_trusted)
         out->level = access_attested(out->level, a, c->security.attestation_trusted, c->security.attestation_known,
                                      c->security.attestation_linked);
+}
+
+void screen_limit(const struct app *app, struct calls_incoming *in, unsigned pending)
+{
+    struct str number = str_of(in->from.number);
+    enum cost_cap cap;
+
+    in->limit = CALL_REASON_NONE;
+    if (!in->verdict.accept)
+        return;
+    if (calls_live(app->calls) + pending >= app->config->call.max_concurrent) {
+        in->limit = CALL_REASON_REFUSED_BUSY;
+        in->limit_text = "too many calls at once";
+    } else if (!guard_call_allowed(app->guard, number)) {
+        in->limit = CALL_REASON_REFUSED_RATE;
+        in->limit_text = "too many calls from this number (call.max_per_caller_hour)";
+    } else if ((cap = costs_refusal(app->costs, number)) != COST_CAP_NONE) {
+        in->limit = CALL_REASON_REFUSED_COST;
+        in->limit_text = cost_cap_words(cap);
+    }
+}
+
+void screen_taken(const struct app *app, const struct calls_incoming *in)
+{
+    if (screen_takes(in))
+        guard_call_taken(app->guard, str_of(in->from.number));
+}
+
+bool screen_takes(const struct calls_incoming *in)
+{
+    return in->verdict.accept && in->limit == CALL_REASON_NONE;
+}
+
+enum call_reason screen_reason(const struct calls_incoming *in)
+{
+    return in->verdict.accept ? in->limit : CALL_REASON_REFUSED_POLICY;
+}
+
+const char *screen_detail(const struct calls_incoming *in)
+{
+    return in->verdict.accept ? in->limit_text : in->verdict.reason;
+}
+
+int screen_sip_status(const struct calls_incoming *in)
+{
+    return in->verdict.accept ? SCREEN_BUSY : in->verdict.sip_status;
 }
 
 void screen_row(const struct app *app, const struct id *id, const struct phone *from,

@@ -8,12 +8,27 @@
 #include "memory/journal.h"
 #include "plugin/base/id.h"
 #include "plugin/base/phone.h"
+#include "plugin/call/call.h"
 #include "sessions/access.h"
 
 struct app;
+struct calls_incoming;
+
+#define SCREEN_BUSY 486 /* SIP Busy Here: of every limit, so that nobody learns which */
 
 /* A refusal by a list stays one; attestation may only lower the level. number: E.164 or "". */
 void screen_caller(const struct app *app, struct str number, enum access_attestation a, struct caller_verdict *out);
+/*
+ * Sets in->limit for a caller who may call: too many calls at once (pending: claims under way), too many from this
+ * number, or what may be spent today is spent. Counts nothing; screen_taken() does, once the claim is durable.
+ */
+void screen_limit(const struct app *app, struct calls_incoming *in, unsigned pending);
+void screen_taken(const struct app *app, const struct calls_incoming *in);
+bool screen_takes(const struct calls_incoming *in);
+/* Of a call that is not taken. */
+enum call_reason screen_reason(const struct calls_incoming *in);
+const char *screen_detail(const struct calls_incoming *in);
+int screen_sip_status(const struct calls_incoming *in);
 /* What the row of an incoming call says from the first, but for its state and the provider's ids. Text is borrowed. */
 void screen_row(const struct app *app, const struct id *id, const struct phone *from,
                 const struct caller_verdict *verdict, uint64_t received_wall_ms, struct journal_call *out);

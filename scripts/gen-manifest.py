@@ -17,7 +17,7 @@ TYPES = ["string", "bool", "int", "path", "url", "secret", "string_list", "secre
          "string_map"]
 LISTS = ("string_list", "secret_list")
 SECRETS = ("secret", "secret_list")
-FIELDS = {"type", "default", "min", "max", "choices", "aliases", "env", "old", "restart", "one", "help"}
+FIELDS = {"type", "default", "min", "max", "choices", "aliases", "env", "old", "restart", "one", "usd", "help"}
 CHANNEL = "channels.voice"
 DM_POLICIES = ["pairing", "allowlist", "open", "disabled"]
 
@@ -203,6 +203,8 @@ def key_schema(key):
         schema = dict(text)
         if "max" in key:
             schema["maxLength"] = key["max"]
+    if key.get("usd"):
+        schema = {"anyOf": [schema, {"type": "number", "minimum": 0}]}
     schema["description"] = key["help"]
     if "default" in key:
         schema["default"] = key["default"]

@@ -7,8 +7,10 @@
  * The main thread does nothing but wait for signals and for what the plugin's threads report by
  * struct report; signals are blocked before the first thread exists, so no thread of the plugin sees one.
  */
+#include "abi/host/check.h"
 #include "abi/host/library.h"
 #include "abi/host/outlet.h"
+#include "abi/host/text.h"
 #include "abi/openclaw_voice.h"
 
 #include <errno.h>
@@ -37,14 +39,14 @@ enum exit_code { EXIT_OK = 0, EXIT_FAULT = 1, EXIT_CONFIG = 2, EXIT_FORCED = 3 }
 
 struct options {
     const char *config, *plugin;
-    bool version;
+    bool version, check, json;
 };
 
 /* What the plugin's threads tell the main thread; each is set once and counted up in `bell`. */
 struct report {
     pthread_mutex_t lock;
     int bell; /* eventfd */
-    bool failed, stopped, freed;
+    bool failed, checked, stopped, freed;
 };
 
 struct host {
@@ -56,22 +58,28 @@ struct host {
     int signals; /* signalfd */
     pthread_t freer; /* while freeing */
     bool stopping, freeing;
+    bool check, json; /* only look whether all is set up */
+    bool check_good;
     int code;
 };
 
 static const char usage[] =
-    "Usage: openclaw-voice-host --config FILE [--plugin SO]\n"
+    "Usage: openclaw-voice-host --config FILE [--plugin SO] [--check [--json]]\n"
     "Runs the voice channel without the OpenClaw gateway.\n"
     "\n"
     "  --config FILE  openclaw-voice-config.yaml\n"
     "  --plugin SO    the plugin; openclaw_voice.so beside this program unless given\n"
+    "  --check        looks at keys, webhook, carrier and numbers, says what to fix, and ends: 0, or 1\n"
+    "                 when something must be fixed. Places no call and takes none; may run beside a host\n"
+    "  --json         the check's report as one line of JSON\n"
     "  --version      name, version and ABI of the plugin\n"
     "  --help         this text\n"
     "\n"
     "Events are JSON lines on stdout, the first is {\"event\":\"ready\",\"url\":...}; log lines go to\n"
     "stderr. SIGTERM or SIGINT stops in order and leaves live calls to OpenAI, so that the next start\n"
     "takes them up again; a second one ends the program at once.\n"
-    "Exit code: 0 stopped in order, 1 could not start, 2 the configuration has faults.\n";
+    "Exit code: 0 stopped in order, 1 could not start or the check failed, 2 the configuration has\n"
+    "faults.\n";
 
 /* ---- the services ---- */
 
@@ -150,11 +158,29 @@ static bool is_set(struct report *r, const bool *what)
     return set;
 }
 
+static void on_checked(void *arg, int code, struct oc_str json)
+{
+    struct host *h = arg;
+
+    h->check_good = code == OC_OK;
+    check_print(h->events, json, h->json);
+    ring(&h->report, &h->report.checked);
+}
+
+/* The plugin answers in any case, if only that it stops. */
+static bool ask_check(struct host *h)
+{
+    const struct oc_request req = {.size = sizeof(req), .name = {OC_CMD_CHECK, strlen(OC_CMD_CHECK)},
+                                   .json = check_request(h->json)};
+
+    return h->plugin->command(h->instance, &req, on_checked, h) == OC_OK;
+}
+
 static void on_started(void *arg, int code, struct oc_str json)
 {
     struct host *h = arg;
 
-    if (code == OC_OK)
+    if (code == OC_OK && (!h->check || ask_check(h)))
         return;
     on_log(h, OC_LOG_ERROR, json.n > 0 ? json : (struct oc_str){"the plugin did not start", 24});
     ring(&h->report, &h->report.failed);
@@ -216,6 +242,8 @@ static bool on_report(struct host *h)
     (void)!read(h->report.bell, &rings, sizeof(rings));
     if (is_set(&h->report, &h->report.failed) && !h->stopping)
         return stop_begin(h, EXIT_FAULT);
+    if (is_set(&h->report, &h->report.checked) && !h->stopping)
+        return stop_begin(h, h->check_good ? EXIT_OK : EXIT_FAULT);
     if (is_set(&h->report, &h->report.stopped) && !h->freeing)
         return free_begin(h);
     return true;
@@ -230,6 +258,8 @@ static bool on_signal(struct host *h)
         return true;
     if (h->stopping)
         return false;
+    if (h->check)
+        return stop_begin(h, EXIT_FAULT);
     say(h, OC_LOG_INFO, "stopping; live calls go on at OpenAI");
     return stop_begin(h, EXIT_OK);
 }
@@ -267,36 +297,6 @@ static int serve(struct host *h)
 
 /* ---- the configuration object ---- */
 
-/* Appends text as a JSON string; false when it does not fit. */
-static bool put_string(char *out, size_t cap, size_t *at, const char *text)
-{
-    size_t n = *at;
-
-    if (n + 1 >= cap)
-        return false;
-    out[n++] = '"';
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        char piece[8];
-        int len;
-
-        if (c == '"' || c == '\\')
-            len = snprintf(piece, sizeof(piece), "\\%c", c);
-        else if (c < 0x20)
-            len = snprintf(piece, sizeof(piece), "\\u%04x", c);
-        else
-            len = snprintf(piece, sizeof(piece), "%c", c);
-        if (n + (size_t)len + 2 >= cap)
-            return false;
-        memcpy(out + n, piece, (size_t)len);
-        n += (size_t)len;
-    }
-    out[n++] = '"';
-    out[n] = '\0';
-    *at = n;
-    return true;
-}
-
 static bool put_member(char *out, size_t cap, size_t *at, const char *name, const char *value)
 {
     int n = snprintf(out + *at, cap - *at, "%s\"%s\":", *at > 1 ? "," : "", name);
@@ -304,7 +304,7 @@ static bool put_member(char *out, size_t cap, size_t *at, const char *name, cons
     if (n < 0 || (size_t)n >= cap - *at)
         return false;
     *at += (size_t)n;
-    return put_string(out, cap, at, value);
+    return text_json_string(out, cap, at, value);
 }
 
 /* OpenClaw's state folder, whose `voice` and `workspace` are the defaults; false without a home. */
@@ -323,8 +323,9 @@ static bool state_folder(char *path, size_t cap)
     return n > 0 && (size_t)n < cap;
 }
 
-static bool make_config(char *out, size_t cap, const char *config_file)
+static bool make_config(char *out, size_t cap, const char *config_file, bool check)
 {
+    static const char only_check[] = ",\"check\":true";
     char state[PATH_BYTES], path[PATH_BYTES + 16];
     size_t at = 1;
 
@@ -340,8 +341,12 @@ static bool make_config(char *out, size_t cap, const char *config_file)
         if (!put_member(out, cap, &at, "workspace", path))
             return false;
     }
-    if (at + 2 > cap)
+    if (at + sizeof(only_check) + 2 > cap)
         return false;
+    if (check) {
+        memcpy(out + at, only_check, sizeof(only_check) - 1);
+        at += sizeof(only_check) - 1;
+    }
     out[at++] = '}';
     out[at] = '\0';
     return true;
@@ -354,12 +359,14 @@ static int read_options(struct options *o, int argc, char **argv)
 {
     static const struct option names[] = {{"config", required_argument, NULL, 'c'},
                                           {"plugin", required_argument, NULL, 'p'},
+                                          {"check", no_argument, NULL, 'k'},
+                                          {"json", no_argument, NULL, 'j'},
                                           {"version", no_argument, NULL, 'v'},
                                           {"help", no_argument, NULL, 'h'},
                                           {NULL, 0, NULL, 0}};
     int c;
 
-    while ((c = getopt_long(argc, argv, "c:p:vh", names, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "c:p:kjvh", names, NULL)) != -1) {
         if (c == 'h') {
             (void)fputs(usage, stdout);
             return EXIT_OK;
@@ -368,12 +375,16 @@ static int read_options(struct options *o, int argc, char **argv)
             o->config = optarg;
         else if (c == 'p')
             o->plugin = optarg;
+        else if (c == 'k')
+            o->check = true;
+        else if (c == 'j')
+            o->json = true;
         else if (c == 'v')
             o->version = true;
         else
             return EXIT_CONFIG;
     }
-    if (optind < argc || (!o->config && !o->version)) {
+    if (optind < argc || (!o->config && !o->version) || (o->json && !o->check)) {
         (void)fputs(usage, stderr);
         return EXIT_CONFIG;
     }
@@ -404,7 +415,7 @@ static int create(struct host *h, const char *config_file)
     struct oc_error err = {.size = sizeof(err), .text = faults, .cap = sizeof(faults)};
     int rc;
 
-    if (!make_config(json, sizeof(json), config_file)) {
+    if (!make_config(json, sizeof(json), config_file, h->check)) {
         (void)fprintf(stderr, "openclaw-voice-host: the path %.80s... is too long\n", config_file);
         return EXIT_CONFIG;
     }
@@ -414,6 +425,10 @@ static int create(struct host *h, const char *config_file)
     if (rc == OC_OK)
         return EXIT_OK;
     faults[sizeof(faults) - 1] = '\0';
+    if (h->check && rc == OC_ECONFIG) {
+        check_print_faults(h->events, faults, h->json);
+        return EXIT_FAULT;
+    }
     (void)fprintf(stderr, "%s\n", faults[0] ? faults : "the plugin refused the configuration");
     return rc == OC_ECONFIG || rc == OC_EINVAL ? EXIT_CONFIG : EXIT_FAULT;
 }
@@ -429,6 +444,8 @@ static int run(struct host *h, const struct options *o)
     }
     outlet_on_lost(h->log, lost_lines);
     outlet_on_lost(h->events, lost_events);
+    h->check = o->check;
+    h->json = o->json;
     code = create(h, o->config);
     if (code != EXIT_OK)
         return code;

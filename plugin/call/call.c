@@ -463,6 +463,7 @@ uint64_t call_deadline_ms(const struct call *c)
 void call_init(struct call *c, const struct call_settings *set)
 {
     *c = (struct call){.set = *set};
+    cost_budget_none(&c->budget);
     transcript_init(&c->transcript);
 }
 
@@ -527,6 +528,7 @@ void call_restore(struct call *c, const struct call_restored *r, struct call_now
     c->restored = true;
     c->begun_ms = now.mono_ms > r->age_ms ? now.mono_ms - r->age_ms : 1;
     c->turns = r->turns;
+    cost_restore(c, r);
     fx_hop(fx, "restored", r->state);
     restore_clock(c, r, now);
     if (c->set.line)
@@ -617,6 +619,7 @@ void call_step(struct call *c, const struct call_event *ev, struct call_now now,
     case CALL_EV_COUNT: break;
     case CALL_EV_CONTEXT: on_context(c, ev, now, fx); break;
     case CALL_EV_TELL: on_tell(c, ev, fx); break;
+    case CALL_EV_BUDGET: c->budget = ev->u.budget; break;
     case CALL_EV_ACCEPTED: on_accepted(c, ev, now, fx); break;
     case CALL_EV_REJECTED: on_rejected(c, ev, now, fx); break;
     case CALL_EV_HUNG_UP: on_hung_up(c, ev, now, fx); break;
@@ -652,6 +655,7 @@ void call_step(struct call *c, const struct call_event *ev, struct call_now now,
     case CALL_EV_DTMF:
     case CALL_EV_ERROR: speech_event(c, ev, now, fx); break;
     }
+    cost_run(c, now, fx);
     keys_run(c, now, fx);
     if (c->state == CALL_LIVE)
         tools_run(c, now, fx);

@@ -58,7 +58,8 @@
  *   REFUSING    a reject is in flight, the row says "refusing" or the reason is known. 15 s.
  *   OVER        the row is final and nothing is pending.
  *
- * What was said and what keys were pressed: call_speech.c. The telephone's side: call_line.c. While `held` nothing is
+ * What it costs: call_cost.c; a limit that is reached leads from LIVE to GOODBYE. What was said and what keys were
+ * pressed: call_speech.c. The telephone's side: call_line.c. While `held` nothing is
  * asked to be said and results wait; the maximum duration runs on.
  *
  * Speaking (floor.c): never two responses at once. Tools (tool.c, owed.c): exactly one output for
@@ -104,6 +105,9 @@ enum call_reason {
     CALL_REASON_TRANSFERRED,      /* the caller talks to somebody else now */
     CALL_REASON_VOICEMAIL,        /* an answering machine took it */
     CALL_REASON_CANCELED,         /* taken back before it was answered */
+    CALL_REASON_COST_LIMIT,       /* detail says which limit was reached */
+    CALL_REASON_REFUSED_COST,     /* a day's limit is used up; detail says which */
+    CALL_REASON_REFUSED_RATE,     /* too many calls from one number */
     CALL_REASONS
 };
 
@@ -122,6 +126,7 @@ struct call_settings { /* copied into the call */
     unsigned n_custom_tools;
     const char *const *native_tools; /* names that the shell answers itself; borrowed likewise */
     unsigned n_native_tools;
+    struct cost_rates rates;
     bool context_late; /* CALL_EV_CONTEXT will come: the greeting waits for it, at most 300 ms */
     /* With a line; texts are borrowed for the call's life. */
     bool line;
@@ -254,6 +259,9 @@ struct call {
     uint32_t batch_seq;
     struct call_settings set;
     struct call_usage usage;
+    uint64_t cost_nano, dearest_nano; /* so far; of its dearest response */
+    struct cost_budget budget;
+    bool cost_warned;
     struct floor floor;
     struct tool *tools[CALL_TOOLS_PENDING];
     struct tool *gone;
@@ -278,6 +286,7 @@ enum call_fx_kind {
     CALL_FX_SAVE_TOOL,/* u.tool_row */
     CALL_FX_HOP,      /* u.hop: a line of the flight record */
     CALL_FX_NOTIFY,   /* u.notify: an event for the host */
+    CALL_FX_COST,     /* u.cost: it cost so much more, by this response */
     CALL_FX_LINE,     /* u.line: an event for the line; only with set.line */
     CALL_FX_OVER      /* the call may be freed when its saves are queued; always last */
 };
@@ -347,6 +356,10 @@ struct call_fx {
             struct str output;
         } tool_row;
         struct {
+            uint64_t nano;
+            struct str response; /* or the item that was transcribed */
+        } cost;
+        struct {
             const char *name; /* static */
             struct str detail;
         } hop;
@@ -401,6 +414,9 @@ struct call_restored { /* what the journal has of it */
     bool spoke; /* the assistant's first turn is stored */
     const struct call_restore_tool *tools;
     unsigned n_tools;
+    struct call_usage usage;
+    uint64_t cost_nano;
+    struct str last_response; /* the one that was counted last */
 };
 /* Continues a call that an earlier instance drove. The transcript is restored by the caller before. */
 void call_restore(struct call *c, const struct call_restored *r, struct call_now now,

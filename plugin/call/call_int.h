@@ -3,7 +3,8 @@
 #define PLUGIN_CALL_CALL_INT_H
 /*
  * What the files of plugin/call share and nobody else includes: making effects, and the seams between
- * life cycle (call.c), the telephone's side (call_line.c), what was said (call_speech.c), speaking (floor.c),
+ * life cycle (call.c), the telephone's side (call_line.c), what was said (call_speech.c), what it costs
+ * (call_cost.c), speaking (floor.c),
  * function calls (tool.c) and results that may be lost (owed.c).
  */
 #include "plugin/call/call.h"
@@ -71,6 +72,14 @@ uint64_t keys_deadline(const struct call *c);
 void keys_spent(struct call *c); /* wipes what the effects of the last step named */
 void keys_wipe(struct call *c);
 
+/* ---- call_cost.c ---- */
+/* Counts what a response or a transcription cost; id: of that. */
+void cost_charge(struct call *c, const struct call_usage *u, struct str id, struct call_now now,
+                 struct call_effects *fx);
+/* Warns, or says goodbye, if the budget wants it. */
+void cost_run(struct call *c, struct call_now now, struct call_effects *fx);
+void cost_restore(struct call *c, const struct call_restored *r);
+
 /* ---- floor.c ---- */
 enum floor_want {
     WANT_GREETING = 1 << 0,
@@ -81,7 +90,8 @@ enum floor_want {
     WANT_FILLER = 1 << 5,
     WANT_GOODBYE = 1 << 6,
     WANT_NOTICE = 1 << 7,   /* the words about recording */
-    WANT_VOICEMAIL = 1 << 8 /* the words for an answering machine */
+    WANT_VOICEMAIL = 1 << 8, /* the words for an answering machine */
+    WANT_COST = 1 << 9      /* the money is nearly used up */
 };
 void floor_want(struct call *c, unsigned want);
 /* The sideband speaks (again): nothing is known of responses under way. */

@@ -185,6 +185,7 @@ static void on_conversation(struct call *c, const struct call_event *ev, struct 
         return;
     case CALL_EV_CALLER_TEXT:
         add_usage(&c->usage, &ev->u.item.usage);
+        cost_charge(c, &ev->u.item.usage, ev->u.item.id, now, fx);
         transcript_on_text(t, ev->u.item.id, ev->u.item.text, now.wall_ms, &fx->rows);
         break;
     case CALL_EV_CALLER_TEXT_FAILED:
@@ -197,6 +198,7 @@ static void on_conversation(struct call *c, const struct call_event *ev, struct 
         transcript_on_response(t, ev, now.wall_ms, &fx->rows);
         add_usage(&c->usage, &ev->u.response.usage);
         fx_save(fx, CALL_SAVE_USAGE, NULL, 0);
+        cost_charge(c, &ev->u.response.usage, ev->u.response.id, now, fx);
         break;
     default: break;
     }

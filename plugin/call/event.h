@@ -7,6 +7,7 @@
  * the step. Loop thread.
  */
 #include "plugin/base/str.h"
+#include "plugin/call/cost.h"
 
 enum call_ev {
     CALL_EV_NONE = 0, /* an event of the provider that means nothing to a call */
@@ -21,6 +22,7 @@ enum call_ev {
     CALL_EV_LEAVE,         /* this instance stops; the call lives on at the provider */
     CALL_EV_CONTEXT,       /* what the model should know from the start came late: u.text */
     CALL_EV_TELL,          /* the model should know something now: u.tell */
+    CALL_EV_BUDGET,        /* what it may still cost: u.budget */
     /* from the telephone's side; only for calls with a line */
     CALL_EV_LEG,           /* a leg of the model came in: the first, or in place of one that is lost */
     CALL_EV_PARK,          /* its leg is ended on purpose: the conversation waits */
@@ -137,6 +139,7 @@ struct call_event {
             struct str text;
             bool speak;      /* and it should say something about it */
         } tell;
+        struct cost_budget budget;
         struct str text;
         bool flag;
         uint32_t ticket;

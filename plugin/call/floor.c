@@ -27,12 +27,18 @@ static const char filler_words[] =
 static const char warning_words[] =
     "In the language of the conversation, tell the caller in one short sentence that this call must "
     "end soon because its time is nearly up, then let the caller go on.";
+static const char cost_words[] =
+    "In the language of the conversation, tell the caller in one short sentence that this call must "
+    "end soon because what may be spent on it is nearly used up, then let the caller go on.";
 static const char goodbye_silence[] =
     "Nobody has spoken for a while. In the language of the conversation, say in one short sentence "
     "that you hear nobody and end the call now, and say goodbye.";
 static const char goodbye_time[] =
     "The time of this call is up. In the language of the conversation, say so in one short sentence "
     "and say goodbye.";
+static const char goodbye_cost[] =
+    "What may be spent on this call is used up. In the language of the conversation, say in one short "
+    "sentence that the call has to end now, and say goodbye.";
 static const char goodbye_plain[] =
     "The call ends now. In the language of the conversation, say goodbye in one short sentence.";
 
@@ -140,6 +146,8 @@ static void on_response_started(struct call *c, const struct call_event *ev, str
         (void)fx_send(fx, CALL_SEND_CANCEL); /* the provider's own answer to a machine */
     if (f->response_asked && (f->asked_for & WANT_GOODBYE))
         f->goodbye_id = floor_hash(ev->u.response.id);
+    else if (c->state == CALL_GOODBYE && c->reason == CALL_REASON_COST_LIMIT)
+        (void)fx_send(fx, CALL_SEND_CANCEL); /* the provider's own: the goodbye is all that may still be spent */
     f->response_active = true;
     f->response_asked = false;
     f->active_at = now.mono_ms;
@@ -435,6 +443,7 @@ static const char *goodbye_words(const struct call *c)
     case CALL_REASON_SILENCE: return goodbye_silence;
     case CALL_REASON_MAX_DURATION:
     case CALL_REASON_SESSION_EXPIRED: return goodbye_time;
+    case CALL_REASON_COST_LIMIT: return goodbye_cost;
     default: return goodbye_plain;
     }
 }
@@ -471,6 +480,9 @@ static void ask(struct call *c, struct call_now now, struct call_effects *fx)
     } else if (want & WANT_WARNING) {
         serve = WANT_WARNING;
         words = str_of(warning_words);
+    } else if (want & WANT_COST) {
+        serve = WANT_COST;
+        words = str_of(cost_words);
     } else {
         serve = WANT_FILLER;
         words = str_of(filler_words);

@@ -14,7 +14,8 @@ static const char *const reason_names[CALL_REASONS] = {
     "none",           "caller_hung_up", "assistant_ended", "silence",       "max_duration",
     "session_expired", "operator",      "shutdown",        "refused_policy", "refused_busy",
     "caller_gone",    "accept_failed",  "attach_failed",   "control_lost",  "model_failed",
-    "ended_while_down", "not_connected", "transferred",    "voicemail",     "canceled"};
+    "ended_while_down", "not_connected", "transferred",    "voicemail",     "canceled",
+    "cost_limit",     "refused_cost",   "refused_rate"};
 
 const char *call_reason_name(enum call_reason r)
 {

@@ -11,6 +11,7 @@
  * them into the answer of a webhook or into a command; one that is driven by commands (Telnyx) sends them one by one.
  */
 #include "plugin/base/buf.h"
+#include "plugin/base/finding.h"
 #include "plugin/call/line.h"
 #include "plugin/net/httpc.h"
 
@@ -104,6 +105,22 @@ struct carrier_order { /* a command; copied */
     bool secret;              /* text is never logged */
 };
 
+struct carrier_check { /* what setting up wants to know; borrowed until done */
+    const char *const *auth_tokens; /* as in the configuration */
+    unsigned n_auth_tokens;
+    const char *const *numbers;     /* ours, E.164 */
+    unsigned n_numbers;
+    struct findings *out;           /* filled before done */
+    void (*done)(void *arg);        /* once, not from inside check() */
+    void *arg;
+};
+
+struct carrier_probe { /* a webhook of the carrier's about nothing, as it would come; text in `text` */
+    const char *path, *content_type, *header; /* header: the signature's name */
+    struct buf text;
+    struct str body, signature;
+};
+
 struct carrier_ops {
     const char *name;         /* "twilio", "sip" */
     unsigned can;             /* LINE_CAN_* */
@@ -122,6 +139,10 @@ struct carrier_ops {
     int (*fetch)(struct carrier *c, struct str sid, const struct carrier_fetch *fetch);
     /* Deletes it at the carrier; done(arg, http_status or 0). */
     int (*erase)(struct carrier *c, struct str sid, void (*done)(void *arg, int http_status), void *arg);
+    /* Asks whether credentials and numbers are good, and never for a call. NULL: it cannot. ERR_NOMEM, ERR_CLOSED. */
+    int (*check)(struct carrier *c, const struct carrier_check *check);
+    /* Fills *out, whose text is to be freed in any case, with a signed webhook that has no effect. NULL: none. */
+    int (*probe)(const struct carrier *c, struct carrier_probe *out);
     /* Cancels all without callbacks; `closed` once on the loop, maybe from inside. */
     void (*close)(struct carrier *c, void (*closed)(void *arg), void *arg);
 };

@@ -57,18 +57,16 @@ static void put_base64(struct buf *b, struct str s)
     }
 }
 
-/* "Basic " and an API key, or the account's own token (RFC 7617). */
-static char *make_authorization(const struct twilio_config *config)
+char *twilio_authorization(struct str user, struct str secret)
 {
-    bool key = config->api_key_sid.n > 0;
     struct buf plain, b;
     char *text = NULL;
 
     buf_init(&plain, 1024);
     buf_init(&b, 2048);
-    (void)buf_puts(&plain, key ? config->api_key_sid : config->account_sid);
+    (void)buf_puts(&plain, user);
     (void)buf_putc(&plain, ':');
-    (void)buf_puts(&plain, key ? config->api_key_secret : str_of(config->auth_tokens[0]));
+    (void)buf_puts(&plain, secret);
     (void)buf_puts(&b, STR("Basic "));
     put_base64(&b, buf_str(&plain));
     if (plain.rc == 0 && buf_cstr(&b) != NULL)
@@ -173,7 +171,9 @@ int twilio_open(struct carrier **out, struct loop *loop, const struct twilio_con
     t->account = str_dup(config->account_sid);
     t->public_url = str_dup(config->public_url);
     t->base_url = make_base_url(config);
-    t->authorization = make_authorization(config);
+    t->own_key = config->api_key_sid.n > 0;
+    t->authorization = t->own_key ? twilio_authorization(config->api_key_sid, config->api_key_secret)
+                                  : twilio_authorization(config->account_sid, str_of(config->auth_tokens[0]));
     if (!t->account || !t->public_url || !t->base_url || !t->authorization)
         rc = err_set(e, ERR_NOMEM, "out of memory");
     if (rc == 0)
@@ -190,7 +190,7 @@ int twilio_open(struct carrier **out, struct loop *loop, const struct twilio_con
 
 /* ---- Jobs. ---- */
 
-static struct twilio_job *job_open(struct twilio *t, uint32_t time_ms)
+struct twilio_job *twilio_job_open(struct twilio *t, uint32_t time_ms)
 {
     struct twilio_job *j = MEM_NEW(struct twilio_job);
 
@@ -217,7 +217,7 @@ static void unlink_job(struct twilio_job *j)
     j->prev = j->next = NULL;
 }
 
-static void job_free(struct twilio_job *j)
+void twilio_job_free(struct twilio_job *j)
 {
     if (j->http != NULL)
         httpc_cancel(j->http);
@@ -250,7 +250,7 @@ int twilio_send(struct twilio_job *j, const char *method, struct str path, struc
 {
     struct twilio *t = j->t;
     struct httpc_header headers[4] = {
-        {STR("Authorization"), str_of(t->authorization)},
+        {STR("Authorization"), str_of(j->authorization != NULL ? j->authorization : t->authorization)},
         {STR("User-Agent"), STR("openclaw-voice")},
         {STR("Accept"), j->fetch.on_done != NULL ? STR("audio/*") : STR("application/json")},
         {STR("Content-Type"), STR("application/x-www-form-urlencoded")},
@@ -416,14 +416,14 @@ static int command(struct carrier *c, const struct carrier_order *o)
 
     if (t->closing)
         return ERR_CLOSED;
-    j = job_open(t, o->what == LINE_CMD_LOOK_UP ? LOOK_MS : COMMAND_MS);
+    j = twilio_job_open(t, o->what == LINE_CMD_LOOK_UP ? LOOK_MS : COMMAND_MS);
     if (j == NULL)
         return ERR_NOMEM;
     rc = str_copy(j->call, sizeof j->call, o->call) ? twilio_compose(j, o) : ERR_INVALID;
     if (rc == 0)
         rc = twilio_go(j);
     if (rc < 0)
-        job_free(j);
+        twilio_job_free(j);
     return rc;
 }
 
@@ -433,7 +433,7 @@ static void fetch_over(struct twilio_job *j, int status, struct str text)
 {
     struct carrier_fetch fetch = j->fetch;
 
-    job_free(j);
+    twilio_job_free(j);
     fetch.on_done(fetch.arg, status, text);
 }
 
@@ -474,7 +474,7 @@ static int start_transfer(struct twilio_job *j, const char *method, struct str s
     rc = path.rc < 0 ? path.rc : twilio_send(j, method, buf_str(&path), STR_NONE, reply);
     buf_free(&path);
     if (rc < 0)
-        job_free(j);
+        twilio_job_free(j);
     return rc;
 }
 
@@ -485,7 +485,7 @@ static int fetch(struct carrier *c, struct str sid, const struct carrier_fetch *
 
     if (t->closing || sid.n == 0)
         return t->closing ? ERR_CLOSED : ERR_INVALID;
-    j = job_open(t, FETCH_MS);
+    j = twilio_job_open(t, FETCH_MS);
     if (j == NULL)
         return ERR_NOMEM;
     j->fetch = *fetch;
@@ -500,7 +500,7 @@ static void on_erased(struct twilio_job *j, const struct httpc_result *r, const 
     int status = twilio_status(r);
 
     (void)doc;
-    job_free(j);
+    twilio_job_free(j);
     erased(arg, status);
 }
 
@@ -511,7 +511,7 @@ static int erase(struct carrier *c, struct str sid, void (*done)(void *arg, int 
 
     if (t->closing || sid.n == 0)
         return t->closing ? ERR_CLOSED : ERR_INVALID;
-    j = job_open(t, REQUEST_MS);
+    j = twilio_job_open(t, REQUEST_MS);
     if (j == NULL)
         return ERR_NOMEM;
     j->erased = done;
@@ -549,7 +549,9 @@ static void close_carrier(struct carrier *c, void (*closed)(void *arg), void *ar
     t->closed = closed;
     t->closed_arg = arg;
     while (t->jobs != NULL)
-        job_free(t->jobs);
+        twilio_job_free(t->jobs);
+    while (t->checks != NULL)
+        twilio_check_free(t->checks);
     httpc_close(t->pool, on_pool_closed, t);
 }
 
@@ -563,5 +565,7 @@ const struct carrier_ops twilio_ops = {
     .command = command,
     .fetch = fetch,
     .erase = erase,
+    .check = twilio_check,
+    .probe = twilio_probe,
     .close = close_carrier,
 };

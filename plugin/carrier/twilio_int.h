@@ -5,6 +5,7 @@
  * Private to twilio*.c. A job is one command (or a recording's transfer) on its way through one or more requests:
  * what it needs to know first (the room by its name, a leg by its label), then the request that does it.
  * twilio.c jobs and the instance, twilio_rest.c what a command asks for, twilio_look.c looking around,
+ * twilio_check.c what setting up wants to know,
  * twilio_hook.c webhooks. Loop thread.
  */
 #include "plugin/base/json.h"
@@ -28,6 +29,8 @@ struct twilio {
     struct tls_ctx *tls;
     struct httpc *pool;
     struct twilio_job *jobs;
+    struct twilio_check *checks; /* under way */
+    bool own_key;                /* requests carry an API key, not the auth token */
     bool closing;
     void (*closed)(void *arg);
     void *closed_arg;
@@ -83,6 +86,10 @@ struct twilio_job {
     uint64_t got_bytes;
     void (*erased)(void *arg, int http_status);
     void *erased_arg;
+    /* checks */
+    struct twilio_check *check;
+    unsigned slot;
+    const char *authorization; /* instead of the account's own; NULL: that */
 };
 
 /* ---- twilio.c ---- */
@@ -95,6 +102,10 @@ int twilio_send(struct twilio_job *j, const char *method, struct str path, struc
 void twilio_finish(struct twilio_job *j, struct carrier_answer *a);
 /* Ends it with what a request said that was not the last, or could not be sent (rc, r NULL). */
 void twilio_finish_early(struct twilio_job *j, const struct httpc_result *r, int rc);
+struct twilio_job *twilio_job_open(struct twilio *t, uint32_t time_ms); /* NULL: out of memory */
+void twilio_job_free(struct twilio_job *j);
+/* "Basic ..." of RFC 7617, to be wiped and freed; NULL: out of memory. */
+char *twilio_authorization(struct str user, struct str secret);
 /* The status of a whole answer, else 0. */
 int twilio_status(const struct httpc_result *r);
 /* Finds what the job's target needs, and does it. */
@@ -113,6 +124,12 @@ int twilio_look_begin(struct twilio_job *j, const struct carrier_order *o);
 /* Begins with the room by its name; then as twilio_go() for other targets. */
 int twilio_find_room(struct twilio_job *j);
 int twilio_find_leg(struct twilio_job *j);
+
+/* ---- twilio_check.c ---- */
+
+int twilio_check(struct carrier *c, const struct carrier_check *check);
+int twilio_probe(const struct carrier *c, struct carrier_probe *out);
+void twilio_check_free(struct twilio_check *ck); /* NULL is fine */
 
 /* ---- twilio_hook.c ---- */
 

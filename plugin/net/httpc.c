@@ -207,6 +207,8 @@ static void tell_done(struct client *k)
 
     r.body = http1_body(&k->msg);
     r.retry_after = http1_field(&k->msg, "retry-after");
+    r.date = http1_field(&k->msg, "date");
+    r.location = http1_field(&k->msg, "location");
     detach(call);
     k->used = k->telling = true;
     finish(call, &r);

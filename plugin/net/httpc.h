@@ -31,7 +31,7 @@ struct httpc_result {
     int err;         /* 0, or why it failed */
     bool maybe_sent; /* bytes of the request may have reached the server */
     struct str body; /* whole body, unless on_data took it */
-    struct str retry_after;
+    struct str retry_after, date, location; /* headers of the answer */
     struct str text; /* for people when err: "connection refused", "certificate has expired" */
 };
 

@@ -48,6 +48,7 @@ struct rt_rest {
     struct timer *timer;
     rt_rest_fn *fn;
     rt_models_fn *models;
+    rt_answer_fn *answer;
     void *arg;
 };
 
@@ -252,6 +253,11 @@ static void finish(struct rt_rest *r, const struct httpc_result *res)
     r->done = true;
     if (r->models != NULL) {
         r->models(r->arg, res->status, res->body);
+    } else if (r->answer != NULL) {
+        const struct rt_answer a = {.status = res->status, .err = res->err, .body = res->body, .date = res->date,
+                                    .text = res->text.n > 0 ? res->text : str_of(err_name(res->err))};
+
+        r->answer(r->arg, &a);
     } else if (res->status != 0) {
         detail_of_status(detail, sizeof detail, res);
         told.maybe_sent = res->status < 300 || res->status >= 500 || r->in_doubt;
@@ -478,4 +484,48 @@ int rt_models(struct rt_api *api, rt_models_fn *fn, void *arg)
     };
 
     return rest_start(NULL, api, &want, str_dup(STR("/models")), STR_NONE);
+}
+
+static int ask(struct rt_api *api, const char *method, char *path, struct str body, rt_answer_fn *fn, void *arg)
+{
+    struct rt_rest want = {
+        .method = method,
+        .deadline_ms = MODELS_MS,
+        .try_ms = MODELS_MS,
+        .answer = fn,
+        .arg = arg,
+    };
+
+    return rest_start(NULL, api, &want, path, body);
+}
+
+int rt_model(struct rt_api *api, struct str model, rt_answer_fn *fn, void *arg)
+{
+    struct buf b;
+    char *path = NULL;
+
+    if (model.n == 0)
+        return ERR_INVALID;
+    buf_init(&b, 1024);
+    (void)buf_puts(&b, STR("/models/"));
+    (void)url_escape(&b, model);
+    if (buf_cstr(&b) != NULL)
+        path = buf_steal(&b, NULL);
+    buf_free(&b);
+    return ask(api, "GET", path, STR_NONE, fn, arg);
+}
+
+int rt_try_session(struct rt_api *api, struct str session_json, rt_answer_fn *fn, void *arg)
+{
+    struct buf body;
+    int rc;
+
+    buf_init(&body, session_json.n + 256);
+    (void)buf_puts(&body, STR("{\"expires_after\":{\"anchor\":\"created_at\",\"seconds\":10},\"session\":"));
+    (void)buf_puts(&body, session_json);
+    (void)buf_putc(&body, '}');
+    rc = body.rc < 0 ? body.rc
+                     : ask(api, "POST", str_dup(STR("/realtime/client_secrets")), buf_str(&body), fn, arg);
+    buf_free(&body);
+    return rc;
 }

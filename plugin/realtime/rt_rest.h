@@ -28,6 +28,13 @@ struct rt_api_config {
 typedef void rt_rest_fn(void *arg, const struct call_rest_result *r);
 typedef void rt_models_fn(void *arg, int status, struct str body);
 
+struct rt_answer { /* to a question that belongs to no call; borrowed */
+    int status;    /* 0: none came */
+    int err;       /* then, why */
+    struct str body, text, date; /* text: why, for people; date: the header */
+};
+typedef void rt_answer_fn(void *arg, const struct rt_answer *a);
+
 /* Copies the config. ERR_INVALID (URL, characters in key or project), ERR_TLS (ca_file), ERR_NOMEM. */
 int rt_api_open(struct rt_api **out, struct loop *loop, const struct rt_api_config *config,
                 const struct log *log, struct err *e);
@@ -50,6 +57,13 @@ int rt_reject(struct rt_api *api, struct str call_id, int sip_status, rt_rest_fn
 int rt_hangup(struct rt_api *api, struct str call_id, rt_rest_fn *fn, void *arg,
               struct rt_rest **out);
 int rt_models(struct rt_api *api, rt_models_fn *fn, void *arg);
+/* GET /models/{model}: whether the key is good and the project has that model. ERR_INVALID: an empty name. */
+int rt_model(struct rt_api *api, struct str model, rt_answer_fn *fn, void *arg);
+/*
+ * POST /realtime/client_secrets with that session: OpenAI checks it as it would in an accept, and no call is
+ * needed. The secret that is made lives for the shortest time there is (10 s); nobody may log the body.
+ */
+int rt_try_session(struct rt_api *api, struct str session_json, rt_answer_fn *fn, void *arg);
 /*
  * fn will not fire any more. NULL is fine. The handle is invalid once fn has returned; inside fn
  * this does nothing.

@@ -42,7 +42,8 @@ function configFile(openai) {
   const file = path.join(dir, 'create.json');
   fs.writeFileSync(file, JSON.stringify({ host: 'native', state_dir: path.join(dir, 'state'), workspace: dir,
     section_name: 'bench', section: { enabled: true, openai: { api_key: openai.apiKey,
-      base_url: openai.url, ca_file: openai.caFile }, webhook: { port: 0, secret: kit.secret } } }));
+      base_url: openai.url, ca_file: openai.caFile }, webhook: { port: 0, secret: kit.secret },
+    call: { max_per_caller_hour: 0 } } }));
   return file;
 }
 

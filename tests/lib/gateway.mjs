@@ -106,7 +106,7 @@ class Gateway {
     for (const dir of [this.stateDir, this.workspace, path.join(this.home, 'tmp')])
       fs.mkdirSync(dir, { recursive: true });
     const yaml = mergeConfig({ channels: { voice: { enabled: true, state_dir: this.voiceDir,
-      webhook: { port: this.voicePort }, ...(this.openai ? { openai: {
+      webhook: { port: this.voicePort }, call: { max_per_caller_hour: 0 }, ...(this.openai ? { openai: {
         api_key: this.openai.apiKey, project_id: 'proj_simulated', base_url: this.openai.url },
       webhook: { port: this.voicePort, secret: this.openai.webhookSecret } } : {}) } } },
     this.yaml ?? {});

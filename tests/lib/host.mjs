@@ -19,7 +19,8 @@ export function voiceConfig({ openai, gateway, stateDir, workspace, changes = {}
       ...(gateway ? { gateway_url: gateway.url, gateway_token: gateway.token } : {}) },
     channels: { voice: { enabled: true, ...(stateDir ? { state_dir: stateDir } : {}),
       openai: { api_key: openai.apiKey, project_id: 'proj_simulated', base_url: openai.url },
-      webhook: { port: 0, secret: openai.webhookSecret } } },
+      webhook: { port: 0, secret: openai.webhookSecret },
+      call: { max_per_caller_hour: 0 } } }, // simulated callers call more often than people
   };
   return mergeConfig(base, changes);
 }

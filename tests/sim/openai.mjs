@@ -46,6 +46,9 @@ class OpenAISim extends EventEmitter {
     this.brain = opts.brain ?? null;
     this.faults = opts.faults ?? {};
     this.models = opts.models ?? defaultModels;
+    this.voices = ['alloy', 'ash', 'ballad', 'coral', 'echo', 'sage', 'shimmer', 'verse', 'marin', 'cedar'];
+    this.project = opts.project ?? null;
+    this.clockMs = opts.clockMs ?? 0;
     this.timing = { ...defaultTiming, ...opts.timing };
     this.onEvent = opts.onEvent ?? null;
     this.calls = new Map();
@@ -124,7 +127,8 @@ class OpenAISim extends EventEmitter {
  * Starts the simulator on 127.0.0.1.
  * @param {object} [opts] port (0 = any), tls (false or {cert, key}), apiKey, webhookSecret (one or a
  *   list), webhookUrl (default of calls), webhookCa, validate (true, false or a fraction of the calls),
- *   speed (20: how much faster than life people talk), brain, faults, timing, models, retryMs, onEvent
+ *   speed (20: how much faster than life people talk), brain, faults, timing, models, retryMs, onEvent,
+ *   project (whose key it is; any), clockMs (how far the Date header is ahead)
  * @returns {Promise<OpenAISim>} with url (the base URL, ends in /v1), calls, requests, violations
  */
 export async function startOpenAI(opts = {}) {

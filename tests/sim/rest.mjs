@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-// The REST side of the service: accept, reject, refer, hangup, models.
+// The REST side of the service: accept, reject, refer, hangup, models, client secrets.
 import { performance } from 'node:perf_hooks';
 import { readBody, resetSocket, sendJson, sleep } from './server.mjs';
-import { restBodyFaults } from './schema.mjs';
+import { restBodyFaults, secretFaults } from './schema.mjs';
 import { takeFault } from './faults.mjs';
 import { newId } from './ids.mjs';
 
@@ -100,9 +100,36 @@ function hangup(_sim, call) {
 
 const actions = { accept, reject, refer, hangup };
 
+const modelJson = (model) => ({ object: 'model', created: 1756000000, owned_by: 'openai', shutdown_date: null,
+  ...model });
+
 function models(sim) {
-  return { status: 200, body: { object: 'list', data: sim.models.map((model) => ({
-    object: 'model', created: 1756000000, owned_by: 'openai', shutdown_date: null, ...model })) } };
+  return { status: 200, body: { object: 'list', data: sim.models.map(modelJson) } };
+}
+
+function model(sim, id) {
+  const found = sim.models.find((each) => each.id === id);
+  return found ? { status: 200, body: modelJson(found) }
+    : envelope(404, `The model '${id}' does not exist or you do not have access to it.`, 'model_not_found', 'model');
+}
+
+/* A secret for a session that somebody may begin: the session is checked, nothing begins. */
+function clientSecret(sim, body) {
+  const wrong = sim.validate ? secretFaults(body) : [];
+  if (wrong.length > 0) {
+    sim.violation(null, `client_secrets: ${wrong.join('; ')}`, body);
+    return envelope(400, `Invalid request: ${wrong.join('; ')}`);
+  }
+  const session = body?.session ?? {};
+  const voice = session.audio?.output?.voice ?? 'marin';
+  if (!sim.models.some((each) => each.id === session.model))
+    return envelope(400, `Model "${session.model}" is not supported in realtime mode.`, 'invalid_model',
+      'session.model');
+  if (typeof voice === 'string' && !sim.voices.includes(voice))
+    return envelope(400, `Invalid value: '${voice}'. Supported values are: ${sim.voices.join(', ')}.`, 'invalid_value',
+      'session.audio.output.voice');
+  return { status: 200, body: { value: newId('ek'), expires_at: Math.floor(Date.now() / 1000) + 10,
+    session: { object: 'realtime.session', id: newId('sess'), ...session } } };
 }
 
 function answer(res, { status, body }, headers = {}) {
@@ -155,6 +182,8 @@ export async function handleRest(sim, req, res) {
   const entry = { t: Date.now(), hr: performance.now(), method: req.method, path: req.url,
     socket: req.socket.simNumber, headers: req.headers, body: undefined, status: null };
   sim.requests.push(entry);
+  if (sim.clockMs)
+    res.setHeader('date', new Date(Date.now() + sim.clockMs).toUTCString());
   const raw = await readBody(req);
   if (raw === null)
     return;
@@ -168,8 +197,14 @@ export async function handleRest(sim, req, res) {
   const perform = () => {
     if (!authorized(sim, req))
       return unauthorized();
+    if (sim.project && req.headers['openai-project'] && req.headers['openai-project'] !== sim.project)
+      return envelope(401, 'OpenAI-Project header should match project for API key', 'mismatched_project');
     if (req.method === 'GET' && /^\/v1\/models(\?|$)/.test(req.url))
       return models(sim);
+    if (req.method === 'GET' && req.url.startsWith('/v1/models/'))
+      return model(sim, decodeURIComponent(req.url.slice('/v1/models/'.length)));
+    if (req.method === 'POST' && req.url === '/v1/realtime/client_secrets')
+      return clientSecret(sim, entry.body);
     if (req.method !== 'POST' || !Object.hasOwn(actions, action ?? ''))
       return envelope(404, `Invalid URL (${req.method} ${req.url})`);
     if (!call || call.over)
@@ -177,7 +212,8 @@ export async function handleRest(sim, req, res) {
     return actions[action](sim, call, entry.body);
   };
   const rule = action || req.url.startsWith('/v1/models')
-    ? takeFault(action ?? 'models', call?.faults, sim.faults) : null;
+    ? takeFault(action ?? 'models', call?.faults, sim.faults)
+    : req.url.startsWith('/v1/realtime/client_secrets') ? takeFault('client_secrets', null, sim.faults) : null;
   if (rule) {
     await answerWithFault(sim, res, rule, entry, perform);
     return;

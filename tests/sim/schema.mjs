@@ -112,6 +112,11 @@ export function restBodyFaults(action, body) {
   return openaiSchemas()?.faults(`rest/calls.${action}.request.json`, body, true) ?? [];
 }
 
+/** Faults of the body of POST /realtime/client_secrets. */
+export function secretFaults(body) {
+  return openaiSchemas()?.faults('rest/client_secrets.create.request.json', body, true) ?? [];
+}
+
 /** Faults of a webhook's payload; events without a schema have none. */
 export function webhookFaults(event) {
   const schemas = openaiSchemas();

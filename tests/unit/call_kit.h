@@ -222,6 +222,11 @@ static inline void kit_on_effect(struct kit *k, const struct call_fx *f, bool la
     case CALL_FX_SAVE_TOOL:
     case CALL_FX_HOP:
     case CALL_FX_NOTIFY: kit_on_note(k, f); break;
+    case CALL_FX_COST:
+        kit_read(k, f->u.cost.response);
+        if (f->u.cost.nano == 0 || !k->c.set.rates.known)
+            kit_fault(k, "a charge of nothing");
+        break;
     case CALL_FX_OVER:
     default:
         if (!last || s != CALL_OVER || k->line != KIT_NONE)

@@ -519,6 +519,11 @@ static void make(struct made *m, enum call_ev kind, unsigned variant)
     case CALL_EV_DTMF: m->ev.u.text = variant % 2 ? STR("#") : STR("7"); break;
     case CALL_EV_VOICEMAIL: m->ev.u.text = variant % 2 ? STR("Please call back.") : STR(""); break;
     case CALL_EV_UNRECORDED: m->ev.u.flag = variant % 2; break;
+    case CALL_EV_BUDGET:
+        cost_budget_none(&m->ev.u.budget);
+        if (variant % 2)
+            m->ev.u.budget = (struct cost_budget){.warn_left = variant % 3, .left = variant % 4, .cap = COST_CAP_DAY};
+        break;
     case CALL_EV_LINE_OVER: make_end(m, variant); break;
     case CALL_EV_TELL:
         m->ev.u.tell.id = STR("a message");

@@ -16,12 +16,16 @@
  *
  * Options, all optional:
  *   port (0 = any), tls ({cert, key}; off)
- *   accountSid, authToken, apiKey ({sid, secret}), signingToken (signs callbacks; authToken)
+ *   accountSid, authToken, apiKey ({sid, secret}), signingToken (signs callbacks; authToken), otherTokens
+ *                        (taken as well, as while one is rotated)
+ *   account              what differs in the account's resource, like {status: 'suspended', type: 'Trial'}
  *   publicUrl, target    base URL that our side gives, and where it is on this machine; more or later
  *                        ones by twilio.route(publicUrl, target), also after a restart on another port
  *   callbackCa           CA of https targets
+ *   callerIds            numbers that are verified and not the account's
  *   numbers              own numbers: a list, or {number: {voiceUrl, voiceMethod, voiceFallbackUrl,
- *                        statusCallback}}; default '+15550001000', voiceUrl publicUrl + /twilio/voice
+ *                        statusCallback, voice (false: it cannot), trunkSid, applicationSid}}; default
+ *                        '+15550001000', voiceUrl publicUrl + /twilio/voice
  *   openai               simulator of OpenAI that SIP legs reach; project: the user part that it takes
  *                        (any); modelOptions: options of its call(), like {brain, faults}
  *   people               {number: behaviour or [behaviours]}, as by person()
@@ -62,6 +66,9 @@ class TwilioSim extends EventEmitter {
     const { accountSid = newSid('AC'), authToken = newSid('').slice(0, 32), apiKey = null } = opts;
     Object.assign(this, { accountSid, authToken, apiKey });
     this.signingToken = opts.signingToken ?? authToken;
+    this.otherTokens = opts.otherTokens ?? [];
+    this.account = opts.account ?? {};
+    this.callerIds = opts.callerIds ?? [];
     this.openai = opts.openai ?? null;
     this.project = opts.project ?? null;
     this.modelOptions = opts.modelOptions ?? {};

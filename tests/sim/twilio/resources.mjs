@@ -63,13 +63,13 @@ export function recordingJson(sim, recording, ofCall) {
 export function numberJson(sim, number) {
   return { account_sid: sim.accountSid, address_requirements: 'none', address_sid: null,
     api_version: '2010-04-01', beta: false,
-    capabilities: { voice: true, sms: false, mms: false, fax: false }, ...dates(number),
+    capabilities: { voice: number.voice ?? true, sms: false, mms: false, fax: false }, ...dates(number),
     emergency_status: 'Inactive', emergency_address_sid: null, emergency_address_status: 'unregistered',
     friendly_name: number.number, identity_sid: null, origin: 'twilio', phone_number: number.number,
     sid: number.sid, sms_application_sid: null, sms_fallback_method: 'POST', sms_fallback_url: '',
     sms_method: 'POST', sms_url: '', status_callback: number.statusCallback ?? '',
-    status_callback_method: number.statusCallbackMethod ?? 'POST', trunk_sid: null,
-    uri: `${base(sim)}/IncomingPhoneNumbers/${number.sid}.json`, voice_application_sid: null,
+    status_callback_method: number.statusCallbackMethod ?? 'POST', trunk_sid: number.trunkSid ?? null,
+    uri: `${base(sim)}/IncomingPhoneNumbers/${number.sid}.json`, voice_application_sid: number.applicationSid ?? null,
     voice_caller_id_lookup: false, voice_fallback_method: number.voiceFallbackMethod ?? 'POST',
     voice_fallback_url: number.voiceFallbackUrl ?? null, voice_method: number.voiceMethod ?? 'POST',
     voice_url: number.voiceUrl ?? null, voice_receive_mode: 'voice', status: 'in-use', bundle_sid: null,
@@ -79,7 +79,7 @@ export function numberJson(sim, number) {
 export function accountJson(sim) {
   return { sid: sim.accountSid, friendly_name: 'Simulated account', status: 'active', type: 'Full',
     auth_token: sim.authToken, owner_account_sid: sim.accountSid, date_created: rfc2822(sim.createdAt),
-    date_updated: rfc2822(sim.createdAt), uri: `${base(sim)}.json`, subresource_uris: {} };
+    date_updated: rfc2822(sim.createdAt), uri: `${base(sim)}.json`, subresource_uris: {}, ...sim.account };
 }
 
 /** One page of a list. */

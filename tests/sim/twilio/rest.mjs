@@ -8,7 +8,8 @@
  *   An entry is {op, params, ids, …} as in sim.requests.
  * Operations: calls.{create,list,fetch,update}, calls.recordings.{create,list,fetch,update},
  * conferences.{list,fetch,update}, participants.{create,list,fetch,update,delete},
- * recordings.{list,fetch,delete,media}, incoming_phone_numbers.{list,fetch,update}, accounts.fetch;
+ * recordings.{list,fetch,delete,media}, incoming_phone_numbers.{list,fetch,update}, outgoing_caller_ids.list,
+ * accounts.fetch;
  * and 'sip' ({status}: the INVITE to OpenAI fails with this SIP code).
  */
 import { readBody, resetSocket, sendJson, sleep } from '../server.mjs';
@@ -353,6 +354,13 @@ function listNumbers(sim, { params, path }) {
   return ok(pageJson(path, params, 'incoming_phone_numbers', found.map((n) => numberJson(sim, n))));
 }
 
+/* Numbers that are not the account's, but whose owner has shown that they may use them. */
+function listCallerIds(sim, { params, path }) {
+  const found = sim.callerIds.filter((number) => !params.PhoneNumber || number === params.PhoneNumber);
+  return ok(pageJson(path, params, 'outgoing_caller_ids', found.map((number) => ({ sid: `PN${'0'.repeat(32)}`,
+    account_sid: sim.accountSid, friendly_name: number, phone_number: number }))));
+}
+
 const id = '([^/]+)';
 const routes = [
   ['GET', '', 'accounts.fetch', (sim) => ok(accountJson(sim))],
@@ -383,6 +391,7 @@ const routes = [
   ['GET', `/IncomingPhoneNumbers/${id}`, 'incoming_phone_numbers.fetch',
     (sim, { ids }) => ok(numberJson(sim, numberOf(sim, ids[0])))],
   ['POST', `/IncomingPhoneNumbers/${id}`, 'incoming_phone_numbers.update', updateNumber],
+  ['GET', '/OutgoingCallerIds', 'outgoing_caller_ids.list', listCallerIds],
 ].map(([method, path, op, handle]) => ({ method, op, handle, path: new RegExp(`^${path}\\.json$`) }));
 const mediaRoute = { method: 'GET', op: 'recordings.media', handle: media,
   path: new RegExp(`^(?:/Calls/${id})?/Recordings/([^/]+?(?:\\.wav)?)$`) };
@@ -408,7 +417,8 @@ export function readForm(text) {
 function authorized(sim, req) {
   const [scheme, value] = (req.headers.authorization ?? '').split(' ');
   const given = scheme === 'Basic' ? Buffer.from(value ?? '', 'base64').toString('utf8') : '';
-  return [`${sim.accountSid}:${sim.authToken}`, sim.apiKey && `${sim.apiKey.sid}:${sim.apiKey.secret}`]
+  const tokens = [sim.authToken, ...sim.otherTokens].map((token) => `${sim.accountSid}:${token}`);
+  return [...tokens, sim.apiKey && `${sim.apiKey.sid}:${sim.apiKey.secret}`]
     .some((wanted) => wanted && given === wanted);
 }
 
