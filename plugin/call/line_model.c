@@ -5,6 +5,7 @@
 #define BRING_PAUSE_MS 60000u
 #define BRINGS_MAX 2u
 #define LEGS_PER_BRING 2u
+#define MODEL_AGAIN_MS 4000u /* a first leg that rings for so long: its call was lost on the way */
 #define HOLD_MAX_MS 900000u
 #define APOLOGY_MS 20000u
 #define APOLOGY_RESTORED_MS 8000u
@@ -103,6 +104,18 @@ static void bring(struct step *s)
     s->ref = STR("");
     l->model_tries++;
     line_hop(s, "model_wanted", STR(""));
+}
+
+static void bring_again(struct step *s)
+{
+    struct line *l = s->l;
+    struct leg *leg = model_leg(l);
+
+    if (l->model_live || l->model_tries != 1 || !leg || leg->state != LEG_RINGING ||
+        !due(s, leg->since_wall_ms + MODEL_AGAIN_MS))
+        return;
+    line_hop(s, "model_slow", STR("it is dialled once more"));
+    leg_end(s, leg);
 }
 
 /* It spoke, and is gone. */
@@ -369,8 +382,11 @@ void model_run(struct step *s)
     hold_run(s);
     if (l->phase != LINE_ANSWERED || l->model_dropped)
         return;
-    if (!l->model_live && due(s, l->model_due_wall_ms))
+    if (!l->model_live && due(s, l->model_due_wall_ms)) {
         model_apologise(s, LINE_OUTCOME_FAILED, STR("the assistant did not come in time"));
-    else if (!model_leg(l) && !l->model_check)
+        return;
+    }
+    bring_again(s);
+    if (!model_leg(l) && !l->model_check)
         bring(s);
 }

@@ -426,7 +426,8 @@ static uint32_t look_every_ms(struct step *s)
         if (act_open(&l->actions[i]) && l->actions[i].accepted)
             every = shorter(every, LOOK_LOST_MS);
     }
-    if (l->phase == LINE_ENDING && due(s, l->ended_wall_ms + ENDING_MS))
+    /* Nobody calls us back about the leg of a caller who is being told: it left the room. */
+    if (l->phase == LINE_ENDING && (l->apologising || due(s, l->ended_wall_ms + ENDING_MS)))
         every = shorter(every, LOOK_LOST_MS);
     if (l->phase < LINE_ANSWERED && l->legs[0].state == LEG_RINGING)
         every = shorter(every, LOOK_RING_MS);

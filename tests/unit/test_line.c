@@ -320,12 +320,20 @@ static void model_never_comes(void)
     dial_until_created();
     lk_status(&k, "caller", "CA1", LEG_SAYS_IN_PROGRESS, 2);
     lk_answer(&k, lk_last(&k, LINE_CMD_CREATE, "model"), 201, "CA2");
-    lk_wait(&k, 7999);
+    lk_wait(&k, 3999);
+    T_EQ(lk_count(&k, LINE_CMD_CREATE, "model"), 1);
+    lk_wait(&k, 1); /* it rings and rings: once more */
+    T_EQ(lk_count(&k, LINE_CMD_END_LEG, "model"), 1);
+    lk_answer(&k, lk_last(&k, LINE_CMD_END_LEG, "model"), 200, "");
+    T_EQ(lk_count(&k, LINE_CMD_CREATE, "model"), 2);
+    lk_answer(&k, lk_last(&k, LINE_CMD_CREATE, "model"), 201, "CA3");
+    lk_wait(&k, 3999);
     T_EQ(lk_count(&k, LINE_CMD_APOLOGISE, "caller"), 0);
     lk_wait(&k, 1);
+    T_EQ(lk_count(&k, LINE_CMD_CREATE, "model"), 2);
     T_EQ(lk_count(&k, LINE_CMD_APOLOGISE, "caller"), 1);
     T_EQ(k.l.outcome, LINE_OUTCOME_FAILED);
-    T_EQ(lk_count(&k, LINE_CMD_END_LEG, "model"), 1);
+    T_EQ(lk_count(&k, LINE_CMD_END_LEG, "model"), 2);
     T_EQ(lk_count(&k, LINE_CMD_END_LEG, "caller"), 0); /* it is still being told */
     T_EQ(lk_count(&k, LINE_CMD_END_ROOM, ""), 0);
     lk_answer(&k, lk_last(&k, LINE_CMD_END_LEG, "model"), 200, "");

@@ -30,7 +30,7 @@
  *                        (any); modelOptions: options of its call(), like {brain, faults}
  *   people               {number: behaviour or [behaviours]}, as by person()
  *   speed (OpenAI's, else 20)  life's times (ringing, speech, TwiML's seconds) are divided by it;
- *                        REST, callbacks and their faults take wall time
+ *                        REST, callbacks and their faults take wall time, and so do legs that ring at the model
  *   callsPerSecond (0 = no limit)  of wall time; dials above it are queued
  *   conferenceDtmf (false)  keys pressed in a conference reach the model
  *   validate (true)      requests and answers are checked by the schemas, where those are at hand

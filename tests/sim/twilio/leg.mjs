@@ -103,7 +103,8 @@ export class Leg extends EventEmitter {
     await this.life.sleep(waitMs);
     this.queuedMs = waitMs;
     this.tell('initiated');
-    this.life.after(this.sim.life(this.timeoutS * 1000 + this.ringBufferMs), () => {
+    const ringMs = this.timeoutS * 1000 + this.ringBufferMs;
+    this.life.after(this.phone ? this.sim.life(ringMs) : ringMs, () => {
       if (!this.up)
         this.end('no-answer');
     });
