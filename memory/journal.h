@@ -120,7 +120,9 @@ struct journal_found { /* a call that is not over; everything borrowed for the c
     struct str last_items[8]; /* item ids of the last turns, oldest first */
     int64_t last_items_pos[8];
     unsigned n_last_items;
-    bool has_line;        /* lines.h */
+    bool has_line;        /* lines.h: at a carrier */
+    bool has_direct_line; /* of a call that came straight to the speech API, and not over */
+    struct str line_machine; /* of a direct one */
     struct str line_spec; /* what it was asked for */
 };
 typedef void journal_adopt_fn(void *arg, int rc, const struct journal_found *found, unsigned n,

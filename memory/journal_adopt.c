@@ -256,7 +256,7 @@ static int adopt_turns(struct adopt *a, struct store *s, struct journal_found *f
 static int adopt_line(struct adopt *a, struct store *s, struct journal_found *f)
 {
     int rc, sq;
-    sqlite3_stmt *st = store_stmt(s, "SELECT spec FROM line WHERE call=?1", &rc);
+    sqlite3_stmt *st = store_stmt(s, "SELECT spec, carrier, machine, phase FROM line WHERE call=?1", &rc);
 
     if (st == NULL)
         return rc;
@@ -264,6 +264,10 @@ static int adopt_line(struct adopt *a, struct store *s, struct journal_found *f)
     sq = sqlite3_step(st);
     if (sq != SQLITE_ROW)
         return store_rc(s, sq);
+    if (str_eqc(journal_text(st, 1), "sip")) {
+        f->has_direct_line = !str_eqc(journal_text(st, 3), "completed");
+        return keep(&a->memory, journal_text(st, 2), &f->line_machine);
+    }
     f->has_line = true;
     return keep(&a->memory, journal_text(st, 0), &f->line_spec);
 }

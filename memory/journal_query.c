@@ -44,15 +44,17 @@ static const char *status_of(struct str state, uint64_t live_at)
     return live_at != 0 || str_eqc(state, JOURNAL_LIVE) || str_eqc(state, JOURNAL_LEAVING) ? "live" : "ringing";
 }
 
-/* What the telephone's side of a call says of it; one that came straight to the speech API has none. */
+/* What the telephone's side of a call says of it; of one that came straight to the speech API little is known. */
 static void put_line(struct buf *b, sqlite3_stmt *st)
 {
-    struct str phase = journal_text(st, 22);
+    struct str phase = journal_text(st, 22), outcome = journal_text(st, 23);
 
-    if (phase.n == 0) {
+    if (phase.n == 0 || str_eqc(journal_text(st, 21), "sip")) { /* the second: it was steered */
         jw_kstrc(b, "status", status_of(journal_text(st, 7), journal_u64(st, 16)));
         jw_kstr(b, "detail", journal_text(st, 9));
         jw_kstrc(b, "carrier", "sip");
+        if (outcome.n > 0)
+            jw_kstr(b, "outcome", outcome);
         return;
     }
     jw_kstr(b, "status", str_eqc(phase, "queued") || str_eqc(phase, "dialing") ? STR("initiated")
@@ -60,7 +62,7 @@ static void put_line(struct buf *b, sqlite3_stmt *st)
     jw_kstr(b, "detail", journal_text(st, journal_text(st, 25).n > 0 ? 25 : 9));
     jw_kstr(b, "carrier", journal_text(st, 21));
     jw_kstr(b, "phase", phase);
-    jw_kstr(b, "outcome", journal_text(st, 23));
+    jw_kstr(b, "outcome", outcome);
     jw_kstr(b, "carrier_code", journal_text(st, 24));
     jw_kint(b, "attempts", sqlite3_column_int64(st, 26));
     put_time(b, "due_at", journal_u64(st, 27));

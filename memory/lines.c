@@ -124,6 +124,27 @@ int line_put(struct store *s, const struct journal_call *call, const struct line
     return make_push(s, &m, call, deadline_ms, fn, arg);
 }
 
+int line_add(struct store *s, const struct line_row *row, journal_fn *fn, void *arg)
+{
+    const struct sql_op op = {
+        .sql = "INSERT INTO line(call, carrier, ref, phase, outcome, code, detail, number, own, machine, spec, idem,"
+               " idem_hash, attempts, made_at, due_at, answered_at, ended_at)"
+               " SELECT id,?2,?3,?4,'','','',?5,?6,'','','','',0,?7,0,0,0 FROM call WHERE id=?1"
+               " ON CONFLICT(call) DO NOTHING",
+        .texts = {row->call, row->carrier, row->ref, row->phase, row->number, row->own}, .n_texts = 6,
+        .ints = {row->made_at}, .n_ints = 1};
+
+    return sql_op_push(s, &op, fn, arg);
+}
+
+int line_end_over(struct store *s, journal_fn *fn, void *arg)
+{
+    const struct sql_op op = {.sql = "UPDATE line SET phase='completed', machine='' WHERE phase<>'completed' AND EXISTS"
+                                     " (SELECT 1 FROM call c WHERE c.id=line.call AND c.state='over')"};
+
+    return sql_op_push(s, &op, fn, arg);
+}
+
 int line_save(struct store *s, const struct line_row *row, journal_fn *fn, void *arg)
 {
     const struct sql_op op = {
@@ -339,7 +360,8 @@ int action_rows(struct store *s, struct str id, actions_fn *fn, void *arg)
 int action_end_over(struct store *s, struct str error, uint64_t now_ms, journal_fn *fn, void *arg)
 {
     const struct sql_op op = {
-        .sql = "UPDATE action SET state=CASE kind WHEN 'hangup' THEN 'done' ELSE 'failed' END,"
+        .sql = "UPDATE action SET state=CASE WHEN kind='hangup' THEN 'done' WHEN state='doing' THEN 'uncertain'"
+               " ELSE 'failed' END,"
                " error=CASE kind WHEN 'hangup' THEN '' ELSE ?1 END, done_at=?2 WHERE done_at=0"
                " AND EXISTS (SELECT 1 FROM call c WHERE c.id=action.call AND c.state='over')",
         .texts = {error}, .n_texts = 1, .ints = {now_ms}, .n_ints = 1};

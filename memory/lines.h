@@ -31,6 +31,8 @@ typedef void line_made_fn(void *arg, int rc, enum line_made made, struct str cal
  */
 int line_put(struct store *s, const struct journal_call *call, const struct line_row *row, uint64_t deadline_ms,
              line_made_fn *fn, void *arg);
+/* The line of a call that stands, where it has none yet. */
+int line_add(struct store *s, const struct line_row *row, journal_fn *fn, void *arg);
 /* phase, outcome, code, detail, machine, answered_at, ended_at, due_at. ERR_NOT_FOUND: not this instance's any more. */
 int line_save(struct store *s, const struct line_row *row, journal_fn *fn, void *arg);
 /* A leg known by its sid at the carrier belongs to the call. Repeats are fine. */
@@ -51,6 +53,8 @@ int line_claim_leg(struct store *s, struct str ref, struct str openai_call_id, s
 /* A reference is given out (before the leg is created), in the same commit as a line_save() queued with it. */
 int line_note_ref(struct store *s, struct str ref, struct str call, journal_fn *fn, void *arg);
 
+/* Lines that calls left which are over: so are they. */
+int line_end_over(struct store *s, journal_fn *fn, void *arg);
 /* Lines whose calls this instance drives (after journal_adopt) and which are not over. */
 typedef void lines_found_fn(void *arg, int rc, const struct line_row *rows, unsigned n);
 int lines_open_rows(struct store *s, lines_found_fn *fn, void *arg);
@@ -70,7 +74,7 @@ int action_save(struct store *s, struct str id, struct str state, struct str err
 /* That action; id empty: all of calls that this instance drives which are not over, oldest first. */
 typedef void actions_fn(void *arg, int rc, const struct action_row *rows, unsigned n);
 int action_rows(struct store *s, struct str id, actions_fn *fn, void *arg);
-/* What calls that are over left open: a hang-up is done, all else failed with that error. */
+/* What calls that are over left open: a hang-up is done, what was begun uncertain, all else failed; with that error. */
 int action_end_over(struct store *s, struct str error, uint64_t now_ms, journal_fn *fn, void *arg);
 /* {"actions":[...]} of a call, oldest first. */
 int action_list(struct store *s, struct str call, journal_query_fn *fn, void *arg);

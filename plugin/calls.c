@@ -8,6 +8,7 @@
 #include "plugin/base/json.h"
 #include "plugin/base/mem.h"
 #include "plugin/calls_int.h"
+#include "plugin/lines.h"
 #include "plugin/notice.h"
 #include "plugin/runs.h"
 #include "plugin/screen.h"
@@ -147,6 +148,7 @@ void live_settle(struct live *lc)
         struct call_event failure;
 
         if (!lc->has_failure) {
+            live_follow(lc, false);
             rearm(lc);
             return;
         }
@@ -154,6 +156,7 @@ void live_settle(struct live *lc)
         lc->has_failure = false;
         call_step(&lc->call, &failure, live_now(cs), &cs->fx);
     }
+    live_follow(lc, true);
     live_free(lc);
 }
 
@@ -418,6 +421,10 @@ static void adopt(struct calls *cs, const struct journal_found *f)
                                                         f->tools[i].output};
     transcript_restore(&lc->call.transcript, f->last_pos, f->last_items, f->last_items_pos,
                        f->n_last_items);
+    if (f->has_direct_line) {
+        lc->call.referred = lines_adopt_direct(cs->app->lines, f->row.id, f->row.from, f->line_machine);
+        lc->followed = true;
+    }
     live_note_caller(lc); /* counted once, however often it is asked for */
     live_restore_cost(lc, f, &r);
     call_restore(&lc->call, &r, live_now(cs), &cs->fx);
@@ -443,7 +450,7 @@ static void on_adopted(void *arg, int rc, const struct journal_found *found, uns
         log_info(&cs->app->log, "taking over %u call%s of an earlier run", n, n == 1 ? "" : "s");
     for (unsigned i = 0; i < n; i++) {
         adopt(cs, &found[i]);
-        lines = lines || found[i].has_line;
+        lines = lines || found[i].has_line || found[i].has_direct_line;
     }
     if (n > 0)
         costs_reload(cs->app->costs);

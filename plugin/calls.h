@@ -9,6 +9,7 @@
 #include "plugin/base/phone.h"
 #include "plugin/call/call.h"
 #include "plugin/call/line.h"
+#include "plugin/realtime/rt_rest.h"
 #include "sessions/caller.h"
 
 struct app;
@@ -36,6 +37,8 @@ void calls_begin(struct calls *cs, const struct calls_incoming *in);
 void calls_adopt(struct calls *cs);
 /* How many calls living instances drive, as the last adoption found; and how many it re-attaches. */
 unsigned calls_held_by_others(const struct calls *cs);
+/* Our id of a call that is not over, by that or one of OpenAI's; any other comes back as it is. Until the call ends. */
+struct str calls_ours(struct calls *cs, struct str id);
 /* CALL_EV_END to one call by our id or OpenAI's, or to all (id empty). ERR_NOT_FOUND. */
 int calls_end(struct calls *cs, struct str id, enum call_reason reason, struct str detail);
 /* Detaches from all calls, which live on at the provider. */
@@ -75,6 +78,20 @@ void calls_unrecorded(struct calls *cs, struct str call, bool paused);
 void calls_keys(struct calls *cs, struct str call, struct str digits);
 /* The line is over: so is the call. outcome: line_outcome_name(). */
 void calls_line_over(struct calls *cs, struct str call, enum line_outcome outcome, struct str detail);
+
+/* ---- Calls that came straight to the speech API (lines.h begins their lines when they are steered) ---- */
+
+struct calls_direct {
+    char id[ID_BYTES], number[PHONE_BYTES];
+    bool live; /* its control channel is open */
+};
+/* By our id or OpenAI's. false: it is none of them, is refused or being hung up. */
+bool calls_direct(struct calls *cs, struct str id, struct calls_direct *out);
+/* Its line is told from now on whether the call is there. */
+void calls_follow(struct calls *cs, struct str call);
+/* rt_refer() for that call. ERR_NOT_FOUND. */
+int calls_refer(struct calls *cs, struct str call, struct str target_uri, rt_rest_fn *fn, void *arg,
+                struct rt_rest **out);
 
 /* ---- From the agent's runs (runs.h); unknown calls are ignored ---- */
 void calls_tool_done(struct calls *cs, struct str call, struct str tool_call, int rc, struct str text);

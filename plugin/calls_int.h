@@ -58,6 +58,7 @@ struct live { /* one call; owner: the table */
     char *so_far;             /* what was said before the leg came back; NULL: nothing, or it is the first */
     bool leg_asked;           /* its leg is in, and what was said is being read */
     bool line_ending;         /* lines_end() was called */
+    bool followed, told_live; /* without has_line: its direct line is told whether it is there */
     uint64_t adopted_at_ms;   /* monotonic; 0: it began here */
     struct legs_past {        /* earlier ids at the provider: each still names this call */
         unsigned n;
@@ -121,6 +122,8 @@ void live_tell_line(struct live *lc, enum call_line what, struct str text);
 void live_end_line(struct live *lc);
 bool live_is(const struct live *lc, struct str openai_call_id); /* now or earlier */
 void live_line_free(struct live *lc);
+/* After a step of a call that is followed; over: it was the last. */
+void live_follow(struct live *lc, bool over);
 
 /* ---- calls_cost.c ---- */
 struct journal_found;

@@ -289,7 +289,7 @@ void calls_line(struct calls *cs, struct str call, enum line_tell what, struct s
 {
     struct live *lc = cs != NULL ? live_find(cs, call) : NULL;
 
-    if (lc == NULL || !lc->has_line)
+    if (lc == NULL || (!lc->has_line && !lc->followed))
         return;
     switch (what) {
     case TELL_HOLD: feed(lc, CALL_EV_HOLD, STR("")); break;
@@ -299,6 +299,7 @@ void calls_line(struct calls *cs, struct str call, enum line_tell what, struct s
     case TELL_NEWS: tell(lc, text, false); break;
     case TELL_VOICEMAIL: feed(lc, CALL_EV_VOICEMAIL, machine_words(lc, text)); break;
     case TELL_TRANSFERRED: over(lc, CALL_REASON_TRANSFERRED, text); break;
+    case TELL_REFERRED: live_feed(lc, &(struct call_event){.kind = CALL_EV_REFERRED, .u.flag = text.n > 0}); break;
     case TELL_OVER: break; /* calls_line_over() says how */
     }
 }
@@ -361,6 +362,7 @@ struct line_word {
     struct app *app;
     char call[ID_BYTES];
     bool end;
+    bool over, by_provider; /* of a direct line */
     enum line_ev what;
     char text[200];
 };
@@ -369,14 +371,16 @@ static void on_word(struct loop_msg *m)
 {
     struct line_word *w = (struct line_word *)(void *)m;
 
-    if (w->app->lines != NULL && w->end)
+    if (w->app->lines != NULL && w->over)
+        lines_direct_over(w->app->lines, str_of(w->call), w->by_provider);
+    else if (w->app->lines != NULL && w->end)
         lines_end(w->app->lines, str_of(w->call), str_of(w->text));
     else if (w->app->lines != NULL)
         lines_from_model(w->app->lines, str_of(w->call), w->what, str_of(w->text));
     mem_free(w);
 }
 
-static bool post(struct live *lc, bool end, enum line_ev what, struct str text)
+static bool post(struct live *lc, const struct line_word *word, struct str text)
 {
     struct line_word *w = MEM_NEW(struct line_word);
 
@@ -384,10 +388,9 @@ static bool post(struct live *lc, bool end, enum line_ev what, struct str text)
         log_error(&lc->owner->app->log, "%s: no memory to tell the line", lc->id);
         return false;
     }
+    *w = *word;
     w->msg.run = on_word;
     w->app = lc->owner->app;
-    w->end = end;
-    w->what = what;
     (void)str_copy(w->call, sizeof w->call, str_of(lc->id));
     (void)str_copy(w->text, sizeof w->text, str_head(text, str_utf8_floor(text, sizeof w->text - 1)));
     if (loop_post(w->app->loop, &w->msg) == 0)
@@ -406,7 +409,7 @@ void live_tell_line(struct live *lc, enum call_line what, struct str text)
         [CALL_LINE_VOICEMAIL_SAID] = LINE_EV_VOICEMAIL_SAID,
     };
 
-    (void)post(lc, false, events[what], text);
+    (void)post(lc, &(struct line_word){.what = events[what]}, text);
 }
 
 /* The machine asks again until the line is over: once is enough for a line that is there. */
@@ -419,5 +422,77 @@ void live_end_line(struct live *lc)
         return;
     if (!there && lc->adopted_at_ms != 0 && loop_now_ms(app->loop) < lc->adopted_at_ms + READ_BACK_MS)
         return; /* it is being read back */
-    lc->line_ending = post(lc, true, LINE_EV_NONE, str_of(call_reason_name(lc->call.reason)));
+    lc->line_ending = post(lc, &(struct line_word){.end = true}, str_of(call_reason_name(lc->call.reason)));
+}
+
+/* ---- Calls without such a line ---- */
+
+static struct live *named(struct calls *cs, struct str id)
+{
+    struct live *lc = live_find(cs, id);
+
+    for (unsigned i = 0; i < cs->n_buckets && lc == NULL && !str_starts(id, STR("call_")); i++)
+        for (struct live *each = cs->buckets[i]; each != NULL && lc == NULL; each = each->next)
+            lc = live_is(each, id) ? each : NULL;
+    return lc;
+}
+
+struct str calls_ours(struct calls *cs, struct str id)
+{
+    const struct live *lc = cs != NULL ? named(cs, id) : NULL;
+
+    return lc != NULL ? str_of(lc->id) : id;
+}
+
+bool calls_direct(struct calls *cs, struct str id, struct calls_direct *out)
+{
+    const struct live *lc = cs != NULL && !cs->leaving ? named(cs, id) : NULL;
+
+    if (lc == NULL || lc->has_line || lc->refused || lc->call.state == CALL_REFUSING ||
+        lc->call.state == CALL_HANGING_UP || lc->call.state == CALL_OVER)
+        return false;
+    (void)str_copy(out->id, sizeof out->id, str_of(lc->id));
+    (void)str_copy(out->number, sizeof out->number, str_of(lc->from));
+    out->live = lc->call.state == CALL_LIVE;
+    return true;
+}
+
+void calls_follow(struct calls *cs, struct str call)
+{
+    struct live *lc = live_find(cs, call);
+
+    if (lc == NULL)
+        return;
+    lc->followed = true;
+    lc->told_live = lc->call.state == CALL_LIVE;
+}
+
+int calls_refer(struct calls *cs, struct str call, struct str target_uri, rt_rest_fn *fn, void *arg,
+                struct rt_rest **out)
+{
+    struct live *lc = cs != NULL ? live_find(cs, call) : NULL;
+
+    return lc == NULL ? ERR_NOT_FOUND
+                      : rt_refer(cs->app->api, str_of(lc->openai_call_id), target_uri, fn, arg, out);
+}
+
+/* Whether the provider closed the call, or it is we who ended it. */
+static bool closed_by_provider(enum call_reason r)
+{
+    return r == CALL_REASON_CALLER_HUNG_UP || r == CALL_REASON_ENDED_WHILE_DOWN || r == CALL_REASON_CALLER_GONE ||
+           r == CALL_REASON_TRANSFERRED;
+}
+
+void live_follow(struct live *lc, bool over)
+{
+    bool live = lc->call.state == CALL_LIVE;
+
+    if (!lc->followed)
+        return;
+    if (over) {
+        (void)post(lc, &(struct line_word){.over = true, .by_provider = closed_by_provider(lc->call.reason)}, STR(""));
+    } else if (live != lc->told_live) {
+        lc->told_live = live;
+        (void)post(lc, &(struct line_word){.what = live ? LINE_EV_MODEL_LIVE : LINE_EV_MODEL_AWAY}, STR(""));
+    }
 }

@@ -136,27 +136,41 @@ static int put(struct asked *a, const struct action_ask *ask)
     return rc;
 }
 
-void lines_act(struct lines *ls, const struct action_ask *ask, action_fn *fn, void *arg)
+/* The line, begun if the call had none yet. NULL: fn was told why not. */
+static struct trunk *line_for(struct lines *ls, const struct action_ask *ask, action_fn *fn, void *arg)
 {
-    struct trunk *t = ls->leaving ? NULL : trunk_find(ls, ask->call);
-    struct asked *a;
+    struct trunk *t = ls->leaving ? NULL : trunk_find(ls, calls_ours(ls->app->calls, ask->call));
+    unsigned can;
     int rc;
 
     if (t == NULL)
         t = trunk_by(ls, ask->call);
-    if (t == NULL) {
-        fn(arg, ERR_NOT_FOUND, STR(""), STR(""), STR("no such live call"));
-        return;
-    }
-    rc = line_refuses(&t->m, ask->kind, ask->warm);
+    can = t == NULL && !ls->leaving ? lines_can(ls, ask->call) : 0;
+    rc = t != NULL ? line_refuses(&t->m, ask->kind, ask->warm)
+         : can != 0 ? line_lacks(can, true, ask->kind, ask->warm) : 0;
     if (rc > 0) {
         fn(arg, ERR_BAD_STATE, STR(""), STR(""), str_of(capability(rc)));
-        return;
+        return NULL;
     }
     if (rc < 0 && ask->idem.n == 0) { /* with a key it may be the answer to an earlier one */
         fn(arg, ERR_CLOSED, STR(""), STR(""), STR("the call is not in a state for it"));
-        return;
+        return NULL;
     }
+    if (can != 0)
+        t = lines_direct_begin(ls, ask->call);
+    if (t == NULL)
+        fn(arg, ERR_NOT_FOUND, STR(""), STR(""), STR("no such live call"));
+    return t;
+}
+
+void lines_act(struct lines *ls, const struct action_ask *ask, action_fn *fn, void *arg)
+{
+    struct trunk *t = line_for(ls, ask, fn, arg);
+    struct asked *a;
+    int rc;
+
+    if (t == NULL)
+        return;
     a = MEM_NEW(struct asked);
     rc = a == NULL ? ERR_NOMEM : fill(a, ask);
     if (rc == 0) {

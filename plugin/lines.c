@@ -240,8 +240,21 @@ bool lines_has(const struct lines *ls, struct str call)
 unsigned lines_can(const struct lines *ls, struct str call)
 {
     const struct trunk *t = ls != NULL ? *slot(ls, call) : NULL;
+    struct calls_direct seen;
 
-    return t != NULL ? t->m.set.can : 0;
+    if (t != NULL)
+        return t->m.set.can;
+    return ls != NULL && calls_direct(ls->app->calls, call, &seen) ? lines_direct_can(ls) : 0;
+}
+
+static void describe_party(struct buf *out, const char *label, const char *state, bool held, bool muted)
+{
+    jw_open(out, '{');
+    jw_kstrc(out, "party", label);
+    jw_kstrc(out, "state", state);
+    jw_kbool(out, "held", held);
+    jw_kbool(out, "muted", muted);
+    jw_close(out, '}');
 }
 
 void lines_describe(const struct lines *ls, struct str call, struct buf *out)
@@ -261,21 +274,19 @@ void lines_describe(const struct lines *ls, struct str call, struct buf *out)
     for (unsigned i = 0; t != NULL && i < LINE_PARTIES; i++) {
         const struct leg *leg = &t->m.legs[i];
 
-        if (leg->state == LEG_NONE)
-            continue;
-        jw_open(out, '{');
-        jw_kstrc(out, "party", leg->label);
-        jw_kstrc(out, "state", leg_state_name(leg->state));
-        jw_kbool(out, "held", leg->held);
-        jw_kbool(out, "muted", leg->muted);
-        jw_close(out, '}');
+        if (leg->state != LEG_NONE)
+            describe_party(out, leg->label, leg_state_name(leg->state), leg->held, leg->muted);
+    }
+    if (t == NULL || t->m.direct) { /* the two legs are the provider's */
+        describe_party(out, "caller", leg_state_name(LEG_UP), false, false);
+        describe_party(out, "model", leg_state_name(LEG_UP), false, false);
     }
     jw_close(out, ']');
 }
 
 const char *lines_carrier(const struct lines *ls)
 {
-    return ls->carrier != NULL ? ls->carrier->ops->name : "sip";
+    return ls->carrier != NULL ? ls->carrier->ops->name : ls->direct->ops->name;
 }
 
 unsigned lines_count(const struct lines *ls)
@@ -321,15 +332,20 @@ int lines_open(struct lines **out, struct app *app, struct err *e)
     if (rc == 0)
         rc = pacer_open(&ls->pacer, app->loop, &pace);
     if (rc == 0)
+        rc = lines_direct_open(ls);
+    if (rc == 0)
         rc = open_carrier(ls, e);
-    if (rc == 0 && app->store != NULL) /* an instance that only checks has none */
-        (void)action_end_over(app->store, STR("the call ended"), clock_wall_ms(), NULL, NULL);
-    return rc;
+    if (rc < 0 || app->store == NULL) /* an instance that only checks has none */
+        return rc;
+    (void)line_end_over(app->store, NULL, NULL);
+    (void)action_end_over(app->store, STR("the call ended"), clock_wall_ms(), NULL, NULL);
+    return 0;
 }
 
 void lines_leave(struct lines *ls)
 {
     ls->leaving = true;
+    lines_direct_leave(ls);
     for (unsigned i = 0; i < LINES_BUCKETS; i++)
         while (ls->buckets[i] != NULL)
             trunk_free(ls->buckets[i]);
@@ -360,9 +376,13 @@ void lines_close(struct lines *ls, void (*closed)(void *arg), void *arg)
     ls->closed = closed;
     ls->closed_arg = arg;
     ls->closing = 1;
-    if (ls->carrier != NULL) {
+    for (unsigned i = 0; i < 2; i++) {
+        struct carrier *c = i == 0 ? ls->direct : ls->carrier;
+
+        if (c == NULL)
+            continue;
         ls->closing++;
-        ls->carrier->ops->close(ls->carrier, on_closed, ls);
+        c->ops->close(c, on_closed, ls);
     }
     on_closed(ls);
 }

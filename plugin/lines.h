@@ -6,9 +6,9 @@
  * and actions, and carries their effects out through the carrier, the store and the model's side (calls.h). One
  * line a call, under the call's id. Loop thread.
  *
- * lines.c the table, stepping; lines_fx.c effects; lines_back.c lines of an earlier instance; lines_hook.c the
- * carrier's webhooks; line_ask.c what is asked of a line; pacer.c when a leg may be created; dial.c POST /call;
- * actions.c POST /calls/{id}/... .
+ * lines.c the table, stepping; lines_fx.c effects; lines_back.c lines of an earlier instance; lines_direct.c those of
+ * calls without a carrier; lines_hook.c the carrier's webhooks; line_ask.c what is asked of a line; pacer.c when a leg
+ * may be created; dial.c POST /call; actions.c POST /calls/{id}/... .
  */
 #include "plugin/base/json.h"
 #include "plugin/call/line.h"
@@ -33,7 +33,7 @@ unsigned lines_count(const struct lines *ls);
 bool lines_has(const struct lines *ls, struct str call);
 /* What the call can do now, as a JSON array of names and of parties; for the API and prompts. */
 void lines_describe(const struct lines *ls, struct str call, struct buf *out);
-unsigned lines_can(const struct lines *ls, struct str call); /* LINE_CAN_*; SIP-only: _REFER, _HANGUP, _SAY */
+unsigned lines_can(const struct lines *ls, struct str call); /* LINE_CAN_*; 0: the call is not live */
 /* An event of the model's side: LINE_EV_MODEL_LIVE, _GONE, _LEAVES, _NOTICE_HEARD, _CALLEE_TURN, _VOICEMAIL_SAID. */
 void lines_from_model(struct lines *ls, struct str call, enum line_ev what, struct str text);
 /*
@@ -41,6 +41,13 @@ void lines_from_model(struct lines *ls, struct str call, enum line_ev what, stru
  * up; at once (from the loop's next turn) when there is no line.
  */
 void lines_end(struct lines *ls, struct str call, struct str why);
+
+/* ---- Of calls that came straight to the speech API; their line begins with the first action ---- */
+
+/* Its line as an earlier instance left it. true: the provider was asked to hand the caller over. */
+bool lines_adopt_direct(struct lines *ls, struct str call, struct str number, struct str machine);
+/* The call is over. by_provider: we did not end it. */
+void lines_direct_over(struct lines *ls, struct str call, bool by_provider);
 
 /* ---- Beginning ---- */
 

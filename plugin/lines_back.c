@@ -24,6 +24,7 @@ struct handed { /* an action that is a row and open */
 struct back { /* one adoption */
     struct lines *ls;
     struct handed *first, **last;
+    bool ended; /* a line of its rows is over by now */
 };
 
 /* ---- Actions ---- */
@@ -56,26 +57,40 @@ static int copy_action(struct back *b, const struct action_row *row)
     return 0;
 }
 
-static bool machine_knows(const struct line *l, const char *id)
+static bool knew(const struct trunk *t, const char *id)
 {
     for (unsigned i = 0; i < LINE_ACTIONS; i++)
-        if (l->actions[i].kind != ACT_NONE && strcmp(l->actions[i].id, id) == 0)
+        if (strcmp(t->knew[i], id) == 0)
             return true;
     return false;
 }
 
-/* Those that the machine read back has go on in it. t NULL: the line lives, and has all of them. */
+/* What a machine had when it was read back goes on in it. t NULL: the line lives, and has all of them. */
 static void settle_known(struct back *b, struct str call, const struct trunk *t)
 {
     for (struct handed *h = b->first; h != NULL; h = h->next)
-        if (str_eqc(call, h->call) && (t == NULL || machine_knows(&t->m, h->action.id)))
+        if (str_eqc(call, h->call) && (t == NULL || knew(t, h->action.id)))
             h->settled = true;
 }
 
-static const char *too_late(const struct handed *h)
+/* Whom it leads to was decided when it was asked for; the configuration may be another one now. */
+static bool still_allowed(struct lines *ls, const struct line_action *a)
+{
+    struct str party = str_of(a->party);
+    struct destination_verdict v;
+
+    if (a->kind != ACT_TRANSFER && a->kind != ACT_INVITE)
+        return true;
+    lines_decide(ls, str_eqc(party, "guest") ? str_of(a->to) : party, &v);
+    return v.allow && strcmp(v.number, a->to) == 0;
+}
+
+static const char *not_now(struct lines *ls, const struct handed *h)
 {
     if (h->action.kind == ACT_HANGUP)
         return NULL;
+    if (!still_allowed(ls, &h->action))
+        return "the configuration does not allow this number any more";
     if (h->action.secret)
         return "interrupted by a restart";
     return clock_wall_ms() > h->at_wall_ms + LATE_MS ? "its time was over when we came back" : NULL;
@@ -88,7 +103,7 @@ static void hand_in(struct back *b, struct str call)
         const struct line_event ev = {.kind = LINE_EV_ACTION, .u.action = h->action};
         struct trunk *t = str_eqc(call, h->call) && !h->settled ? trunk_find(b->ls, call) : NULL;
 
-        if (t == NULL || too_late(h) != NULL)
+        if (t == NULL || not_now(b->ls, h) != NULL)
             continue;
         h->settled = true;
         trunk_feed(t, &ev);
@@ -99,8 +114,11 @@ static void close_rest(struct back *b)
 {
     struct handed *next;
 
+    if (b->ended && !b->ls->leaving)
+        (void)action_end_over(b->ls->app->store, STR("the call ended"), clock_wall_ms(), NULL, NULL);
+
     for (struct handed *h = b->first; h != NULL; h = next) {
-        const char *why = too_late(h);
+        const char *why = not_now(b->ls, h);
 
         next = h->next;
         if (!h->settled && !b->ls->leaving)
@@ -130,34 +148,62 @@ static void begin_anew(struct back *b, const struct line_row *row)
     json_free(spec);
 }
 
-static void adopt(struct back *b, const struct line_row *row)
+int trunk_read(struct trunk *t, struct str machine)
+{
+    int rc = line_read(&t->m, machine);
+
+    if (rc < 0) {
+        log_error(&t->owner->app->log, "%s: its line's record cannot be read; the carrier ends it by its own limit",
+                  t->call);
+        trunk_free(t);
+        return rc;
+    }
+    t->back = true;
+    for (unsigned i = 0; i < LINE_ACTIONS; i++)
+        if (t->m.actions[i].kind != ACT_NONE)
+            (void)str_copy(t->knew[i], sizeof t->knew[i], str_of(t->m.actions[i].id));
+    return 0;
+}
+
+/* false: the line cannot be had now. */
+static bool read_back(struct back *b, const struct line_row *row)
 {
     struct lines *ls = b->ls;
-    struct trunk *t = trunk_find(ls, row->call);
+    struct trunk *t = trunk_new(ls, row->call);
 
-    if (t != NULL) {
-        settle_known(b, row->call, NULL);
-        return;
-    }
-    if (row->machine.n == 0) {
-        begin_anew(b, row);
-        return;
-    }
-    t = trunk_new(ls, row->call);
     if (t == NULL) {
         log_error(&ls->app->log, "out of memory: the line of %.*s waits for the next start", STR_ARG(row->call));
         settle_known(b, row->call, NULL); /* so do they */
-        return;
+        return false;
     }
     (void)str_copy(t->other, sizeof t->other, row->number);
-    if (line_read(&t->m, row->machine) < 0) {
-        log_error(&ls->app->log, "%s: its line's record cannot be read; the carrier ends it by its own limit", t->call);
-        trunk_free(t);
+    return trunk_read(t, row->machine) == 0;
+}
+
+static void adopt(struct back *b, const struct line_row *row)
+{
+    struct trunk *t = trunk_find(b->ls, row->call);
+
+    if (t != NULL && !t->back) {
+        settle_known(b, row->call, NULL);
         return;
     }
+    if (t == NULL && str_eqc(row->carrier, b->ls->direct->ops->name)) {
+        settle_known(b, row->call, NULL); /* its call ended meanwhile, and told it so */
+        b->ended = true;
+        return;
+    }
+    if (t == NULL && row->machine.n == 0) {
+        begin_anew(b, row);
+        return;
+    }
+    if (t == NULL && !read_back(b, row))
+        return;
+    t = trunk_find(b->ls, row->call);
+    t->back = false;
     settle_known(b, row->call, t);
     hand_in(b, row->call);
-    t = trunk_find(ls, row->call);
+    t = trunk_find(b->ls, row->call);
     if (t != NULL)
         trunk_look(t);
 }

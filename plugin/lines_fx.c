@@ -88,7 +88,7 @@ static void do_save(struct trunk *t, uint64_t version)
 
 static void do_command(struct trunk *t, const struct line_fx *fx)
 {
-    struct carrier *c = t->owner->carrier;
+    struct carrier *c = trunk_carrier(t);
     const struct carrier_order order = {
         .cmd = fx->u.command.n, .what = fx->u.command.what, .call = str_of(t->call), .line = &t->m,
         .leg = fx->u.command.leg, .text = fx->u.command.text, .token = fx->u.command.action,

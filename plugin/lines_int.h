@@ -3,7 +3,7 @@
 #define PLUGIN_LINES_INT_H
 /*
  * What lines.c (the table, events in), lines_fx.c (effects out), lines_back.c (lines of an earlier instance),
- * lines_hook.c (webhooks) and line_ask.c share.
+ * lines_direct.c (of calls without a carrier), lines_hook.c (webhooks) and line_ask.c share.
  */
 #include "plugin/app.h"
 #include "plugin/carrier/carrier.h"
@@ -24,6 +24,9 @@ struct trunk { /* one line; owner: the table */
     char noted[LINE_PARTIES][LINE_SID_BYTES]; /* legs whose sid is a row */
     char noted_ref[LINE_PARTIES][LINE_REF_BYTES];
     bool over;                           /* to be freed when its effects are carried out */
+    bool back;                           /* an earlier instance's, and what was asked of it is not handed in yet */
+    char knew[LINE_ACTIONS][ID_BYTES];   /* actions that it had when it was read back */
+    unsigned hang_up_cmd;                /* of a direct one: to be answered when its call is over; 0 none */
 };
 
 struct wait { /* somebody wants to hear what became of an action */
@@ -38,6 +41,8 @@ struct wait { /* somebody wants to hear what became of an action */
 struct lines {
     struct app *app;
     struct carrier *carrier;             /* NULL: none is configured */
+    struct carrier *direct;              /* of calls that came straight to the speech API */
+    struct refer *refers;                /* under way */
     struct destination_policy *destinations;
     struct pacer *pacer;
     struct trunk **buckets;              /* LINES_BUCKETS */
@@ -61,6 +66,21 @@ void trunk_feed(struct trunk *t, const struct line_event *ev);
 void trunk_settle(struct trunk *t);
 void trunk_look(struct trunk *t); /* the same as trunk_feed(), with the time alone */
 void trunk_free(struct trunk *t);
+static inline struct carrier *trunk_carrier(const struct trunk *t)
+{
+    return t->m.direct ? t->owner->direct : t->owner->carrier;
+}
+
+/* ---- lines_back.c ---- */
+/* Reads its machine back; the line is freed when that fails (logged). */
+int trunk_read(struct trunk *t, struct str machine);
+
+/* ---- lines_direct.c ---- */
+int lines_direct_open(struct lines *ls);
+void lines_direct_leave(struct lines *ls); /* cancels what is under way */
+unsigned lines_direct_can(const struct lines *ls);
+/* The line of a call that came straight to the speech API and is not over; NULL: it is none, or no memory. */
+struct trunk *lines_direct_begin(struct lines *ls, struct str id);
 
 /* ---- dial.c ---- */
 /* The settings of a call as POST /call asks for it. */

@@ -16,6 +16,7 @@ struct app;
 struct natives { /* the tools of one call */
     const char *names[NATIVES_MAX];
     unsigned n;
+    bool refers; /* transfer_call is a refer: at once, without asking the target first */
 };
 
 void natives_of(struct natives *out, const struct app *app, const struct access *access, struct str number);

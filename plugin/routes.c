@@ -84,7 +84,7 @@ static void on_call(struct query *q, struct str json)
 
     buf_init(&b, STATUS_BYTES);
     (void)json_parse(&doc, json, NULL);
-    if (q->app->lines == NULL || json.n < 2 || !lines_has(q->app->lines, json_get_str(doc, "call"))) {
+    if (q->app->lines == NULL || json.n < 2 || lines_can(q->app->lines, json_get_str(doc, "call")) == 0) {
         q->fn(q->arg, 200, json);
     } else {
         (void)buf_puts(&b, str_head(json, json.n - 1));

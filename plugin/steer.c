@@ -94,7 +94,14 @@ void steer_of(struct natives *out, const struct app *app, struct str call, const
             continue;
         natives_add(out, s->name);
     }
+    out->refers = (can & (LINE_CAN_TRANSFER | LINE_CAN_REFER)) == LINE_CAN_REFER;
 }
+
+/* Where nobody can be asked first. */
+static const char refer_words[] =
+    "Hands the caller over to somebody of the list in your instructions, at once and for good: that person is not "
+    "asked first, and you leave. Tell the caller, and say goodbye, before you call it. If the call is still here "
+    "afterwards, it did not work.";
 
 unsigned steer_declare(struct rt_session_tool *out, const struct natives *natives)
 {
@@ -103,7 +110,9 @@ unsigned steer_declare(struct rt_session_tool *out, const struct natives *native
     for (unsigned i = 0; i < natives->n; i++) {
         const struct steer *s = steer_named(str_of(natives->names[i]));
 
-        if (s != NULL)
+        if (s != NULL && natives->refers && s->kind == ACT_TRANSFER)
+            out[n++] = (struct rt_session_tool){str_of(s->name), str_of(refer_words), STR(NEEDS(TO, "\"to\""))};
+        else if (s != NULL)
             out[n++] = (struct rt_session_tool){str_of(s->name), str_of(s->description), str_of(s->parameters)};
     }
     return n;
@@ -139,7 +148,7 @@ static void on_over(void *arg, struct str id, enum line_action_state state, stru
     struct steering *st = arg;
 
     (void)id;
-    if (state == ACTION_DONE)
+    if (state == ACTION_DONE || state == ACTION_HANDED_OVER)
         finish(st, 0, str_of(st->steer->done));
     else if (state == ACTION_UNCERTAIN)
         finish(st, ERR_TIMEOUT, STR("It is not known whether that worked. Do not try it again; say so honestly."));
@@ -231,6 +240,10 @@ static void act(struct steering *st, const struct json *args)
         ask.party = str_of(v.name); /* one label for one target, however it was written */
         ask.to = str_of(v.number);
         ask.warm = json_get_bool(args, "warm", false);
+        if (ask.warm && (lines_can(st->app->lines, ask.call) & LINE_CAN_WARM) == 0) {
+            fail(st, ERR_INVALID, STR("in this call nobody can be asked first: only without warm."));
+            return;
+        }
         ask.text = json_get_str(args, "summary");
         ask.text = str_head(ask.text, str_utf8_floor(ask.text, LINE_TEXT_BYTES - 1));
     } else if (st->steer->kind == ACT_DTMF) {

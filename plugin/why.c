@@ -111,7 +111,8 @@ static const struct verdict verdicts[] = {
      "Look at why it restarted; what was said before is in the transcript."},
     {"not_connected", true, "A call of ours was not answered, or could not be placed.",
      "See detail; it is what the carrier says of the number.", "Check the number, and try again later."},
-    {"transferred", false, "The caller was handed to somebody else and talks to them now.", NULL, NULL},
+    {"transferred", false, "The caller was handed to somebody else; of a call without a carrier nobody says whether "
+     "they took it.", NULL, NULL},
     {"voicemail", false, "An answering machine took a call of ours.", NULL, NULL},
     {"canceled", false, "A call of ours was taken back before it was answered.", NULL, NULL},
 };

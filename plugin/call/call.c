@@ -60,6 +60,10 @@ void call_set_reason(struct call *c, enum call_reason reason, struct str detail)
 void call_over(struct call *c, enum call_reason reason, struct str detail, struct call_now now,
                struct call_effects *fx)
 {
+    if (c->referred && (reason == CALL_REASON_CALLER_HUNG_UP || reason == CALL_REASON_ENDED_WHILE_DOWN)) {
+        reason = CALL_REASON_TRANSFERRED;
+        detail = STR("handed over; the provider does not say whether it was taken");
+    }
     call_set_reason(c, reason, detail);
     tools_cancel(c, now, fx);
     c->ended_wall_ms = now.wall_ms;
@@ -635,6 +639,7 @@ void call_step(struct call *c, const struct call_event *ev, struct call_now now,
     case CALL_EV_UNRECORDED:
     case CALL_EV_VOICEMAIL:
     case CALL_EV_LINE_OVER: call_on_line(c, ev, now, fx); break;
+    case CALL_EV_REFERRED: c->referred = ev->u.flag; break;
     case CALL_EV_LEAVE: (void)fx_add(fx, CALL_FX_DETACH); return;
     case CALL_EV_TOOL_ACTING: tools_on_acting(c, ev->u.tool.call_id, now, fx); break;
     case CALL_EV_TOOL_DONE: tools_on_result(c, &ev->u.tool, now, fx); break;

@@ -239,6 +239,7 @@ struct call {
     bool leg_again;        /* it is not the first: the conversation has to be told that it goes on */
     bool held;             /* the caller hears music: nothing is said, results wait */
     bool line_over;        /* nobody is at the other end any more */
+    bool referred;         /* the provider was asked to hand the caller over: its closing the call says that it did */
     bool notice_due, notice_heard, consented;
     unsigned notices;      /* how often the words about recording were asked for */
     unsigned resumes;

@@ -32,6 +32,7 @@ enum call_ev {
     CALL_EV_UNRECORDED,    /* u.flag: what is said from now on is not to be kept, or is again */
     CALL_EV_VOICEMAIL,     /* a machine answered: say u.text once (empty: words of its own) */
     CALL_EV_LINE_OVER,     /* everybody is gone, or is no concern of ours any more: u.end */
+    CALL_EV_REFERRED,      /* without such a line: the provider was asked to refer the caller (u.flag), or no more */
     /* tools */
     CALL_EV_TOOL_ACTING, /* u.tool: the run is about to change something */
     CALL_EV_TOOL_DONE,   /* u.tool: its result, good or bad */

@@ -348,6 +348,8 @@ static void restore_first(struct step *s)
             leg->since_wall_ms = s->t;
         ask = ask || leg->state == LEG_LOST || leg->state == LEG_RINGING || leg->state == LEG_UP;
     }
+    if (l->direct)
+        l->model_live = false; /* until the model's side is heard of again */
     acts_restored(s);
     line_hop(s, "restored", str_of(line_phase_name(l->phase)));
     l->look_now = ask;
@@ -488,6 +490,7 @@ static void take(struct step *s, const struct line_event *ev)
     case LINE_EV_MODEL_LEAVES: ended_by(s, "the assistant ended the call"); break;
     case LINE_EV_MODEL_LIVE:
     case LINE_EV_MODEL_GONE:
+    case LINE_EV_MODEL_AWAY:
     case LINE_EV_NOTICE_HEARD:
     case LINE_EV_CALLEE_TURN:
     case LINE_EV_VOICEMAIL_SAID: model_said(s, ev); break;

@@ -101,7 +101,10 @@ enum line_action_kind {
     ACT_REMOVE, ACT_SAY, ACT_ANNOUNCE, ACT_HANGUP, ACT_RECORD_START, ACT_RECORD_PAUSE, ACT_RECORD_RESUME,
     ACT_RECORD_STOP, ACT_KINDS
 };
-enum line_action_state { ACTION_ASKED = 0, ACTION_DOING, ACTION_DONE, ACTION_FAILED, ACTION_UNCERTAIN };
+enum line_action_state {
+    ACTION_ASKED = 0, ACTION_DOING, ACTION_DONE, ACTION_FAILED, ACTION_UNCERTAIN,
+    ACTION_HANDED_OVER /* a refer, and the call ended: whether the target took it nobody says */
+};
 
 struct line_action {
     char id[ID_BYTES];              /* "act_..." */
@@ -204,6 +207,7 @@ enum line_ev {
     LINE_EV_RECORDING,  /* u.recording */
     LINE_EV_MODEL_LIVE, /* the model's side speaks and listens; told again after line_read() once it does again */
     LINE_EV_MODEL_GONE, /* the model's side was lost (u.text: why); the line may bring it back */
+    LINE_EV_MODEL_AWAY, /* of a direct line: not known for the moment whether it is there; _LIVE or _GONE follows */
     LINE_EV_MODEL_LEAVES,/* the model's side wants the call over: u.text is why */
     LINE_EV_NOTICE_HEARD,/* the words about recording were heard to their end, or consent was given */
     LINE_EV_CALLEE_TURN,/* the human said something */
@@ -316,6 +320,7 @@ enum line_tell { /* to the model's side */
     TELL_NEWS,        /* know this: text */
     TELL_VOICEMAIL,   /* stop speaking, say this once, then MODEL: LINE_EV_VOICEMAIL_SAID: text */
     TELL_TRANSFERRED, /* leave now */
+    TELL_REFERRED,    /* of a direct line: if the provider closes the call now, our refer did; text "": no more */
     TELL_OVER         /* the line is over: outcome and detail are set */
 };
 
@@ -351,7 +356,11 @@ void line_begin_dial(struct line *l, const struct line_settings *set, struct str
 /* An incoming one: the carrier was told to put the caller's leg into the room; the model is fetched at once. */
 void line_begin_inbound(struct line *l, const struct line_settings *set, struct str ref, struct str caller_sid,
                         struct str from, struct call_now now, struct line_effects *fx);
-/* A call that came straight to the speech API: no room, no legs of ours; only LINE_CAN_REFER, _HANGUP, _SAY. */
+/*
+ * A call that came straight to the speech API: no room, no legs of ours; only LINE_CAN_REFER, _HANGUP, _SAY. A refer
+ * is sent once; its 200 proves nothing, so 10 s later a call that is still here says that it failed, and one that
+ * the provider closed that it was handed over, as far as anybody knows. LINE_EV_TIMER is due at once.
+ */
 void line_begin_direct(struct line *l, const struct line_settings *set, struct call_now now);
 /* The durable text: a JSON object, some 2 KiB, at most LINE_DURABLE_BYTES. */
 #define LINE_DURABLE_BYTES 98304u
@@ -364,6 +373,8 @@ void line_step(struct line *l, const struct line_event *ev, struct str fresh_ref
 /* Keys that can be sent: 1 to LINE_DIGITS_MAX of 0-9 * #, and w or W for half a second's or a whole one's pause. */
 #define LINE_DIGITS_MAX 64u
 bool line_digits_good(struct str digits);
+/* The LINE_CAN_* bit that it needs and `can` lacks; 0: none. direct: a line of line_begin_direct(). */
+int line_lacks(unsigned can, bool direct, enum line_action_kind kind, bool warm);
 /* Can this be asked for now? 0; else a LINE_CAN_* bit that is missing (unsupported), or -1: not in this phase. */
 int line_refuses(const struct line *l, enum line_action_kind kind, bool warm);
 /*
@@ -383,7 +394,7 @@ const char *line_phase_name(enum line_phase p);     /* queued dialing ringing an
 const char *line_outcome_name(enum line_outcome o);
 const char *line_action_name(enum line_action_kind k);
 enum line_action_kind line_action_of(struct str name);
-const char *line_action_state_name(enum line_action_state s); /* asked doing done failed uncertain */
+const char *line_action_state_name(enum line_action_state s); /* asked doing done failed uncertain handed_over */
 const char *leg_state_name(enum leg_state s);
 
 #endif

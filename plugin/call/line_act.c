@@ -9,6 +9,7 @@
 #define DIGITS_MS 60000u
 #define ANNOUNCE_MS 45000u
 #define REFER_MS 10000u
+#define REFER_AWAY_MS 60000u /* longer than the model's side takes to know whether its call is there */
 #define WAIT_MS 60000u /* behind others of its group */
 
 enum { STEP_START = 0, STEP_READY, STEP_SAVING, STEP_SENT, STEP_TAKEN };
@@ -105,11 +106,28 @@ void act_over(struct step *s, struct line_action *a, enum line_action_state stat
     text_copy(a->error, sizeof a->error, str_of(error));
     if (a->kind == ACT_COLLECT)
         s->l->legs[0].ends_want = true;
+    if (a->kind == ACT_TRANSFER && s->l->direct && a->sent && state != ACTION_HANDED_OVER)
+        line_tell(s, TELL_REFERRED, STR(""));
     if (state == ACTION_FAILED)
         revert(s, a);
     line_hop(s, "action", line_say(s, "%s %s%s%s", line_action_name(a->kind), line_action_state_name(state),
                                    a->error[0] ? ": " : "", a->error));
     line_changed(s);
+}
+
+/* Is the call still here? While its control channel is being opened again nobody knows. */
+static void refer_late(struct step *s, struct line_action *a)
+{
+    bool here = s->l->model_live, sent = a->sent && a->step >= STEP_SENT;
+
+    if (sent && !here && !due(s, a->deadline_wall_ms + REFER_AWAY_MS))
+        return;
+    if (a->step == STEP_TAKEN && here)
+        act_over(s, a, ACTION_FAILED, "the provider agreed, but the call is still here");
+    else if (sent)
+        act_over(s, a, ACTION_UNCERTAIN, "it is not known whether the provider did it");
+    else
+        act_over(s, a, ACTION_FAILED, "it could not be sent in time");
 }
 
 static void deadline(struct step *s, struct line_action *a)
@@ -118,13 +136,10 @@ static void deadline(struct step *s, struct line_action *a)
 
     switch (a->kind) {
     case ACT_TRANSFER:
-        if (!s->l->direct) {
+        if (s->l->direct)
+            refer_late(s, a);
+        else
             move_abort(s, a, "nobody took the call in time");
-        } else if (a->step == STEP_TAKEN) {
-            act_over(s, a, ACTION_FAILED, "the provider agreed, but the call is still here");
-        } else {
-            act_over(s, a, may_be ? ACTION_UNCERTAIN : ACTION_FAILED, "no answer in time");
-        }
         break;
     case ACT_INVITE: move_abort(s, a, "nobody answered in time"); break;
     case ACT_ANNOUNCE:
@@ -163,6 +178,8 @@ static void send_now(struct step *s, struct line_action *a)
         return;
     }
     a->step = STEP_SENT;
+    if (what == LINE_CMD_REFER)
+        line_tell(s, TELL_REFERRED, str_of(a->to));
     f = line_command(s, &a->job, what, leg);
     f->u.command.text = str_of(what == LINE_CMD_REFER ? a->to : a->text);
     f->u.command.action = str_of(a->id);
@@ -214,6 +231,8 @@ bool acts_done(struct step *s, const struct line_event *ev)
         if (answered_well(ev->u.answer.http_status)) {
             taken(s, a);
         } else if (answered_nothing(ev)) {
+            if (a->kind == ACT_TRANSFER)
+                line_tell(s, TELL_REFERRED, STR(""));
             a->sent = false; /* nothing was done: asked for again until its deadline */
             a->step = STEP_READY;
             job_failed(s, &a->job);
@@ -391,10 +410,10 @@ static void act_run(struct step *s, struct line_action *a)
     case ACT_ANNOUNCE: send_run(s, a, a->party[0] != '\0'); break;
     case ACT_COLLECT: collect_run(s, a); break;
     case ACT_TRANSFER:
-        if (s->l->direct)
-            send_run(s, a, false);
-        else
+        if (!s->l->direct)
             move_run(s, a);
+        else if (s->l->model_live || a->step > STEP_READY)
+            send_run(s, a, false);
         break;
     case ACT_INVITE:
     case ACT_REMOVE: move_run(s, a); break;
@@ -512,8 +531,15 @@ void acts_restored(struct step *s)
     for (unsigned i = 0; i < LINE_ACTIONS; i++) {
         struct line_action *a = &s->l->actions[i];
 
-        if (act_open(a) && a->sent)
+        if (!act_open(a) || !a->sent)
+            continue;
+        if (a->kind == ACT_TRANSFER && s->l->direct) { /* what becomes of the call says whether it was done */
+            a->step = a->step < STEP_SENT ? STEP_SENT : a->step;
+            a->deadline_wall_ms = s->t + REFER_MS;
+            line_changed(s);
+        } else {
             act_over(s, a, ACTION_UNCERTAIN, "it was under way when we were restarted; it is not done twice");
+        }
     }
 }
 

@@ -356,6 +356,10 @@ void model_said(struct step *s, const struct line_event *ev)
     switch (ev->kind) {
     case LINE_EV_MODEL_LIVE: side_live(s); break;
     case LINE_EV_MODEL_GONE: side_gone(s, str_head(ev->u.text, 150)); break;
+    case LINE_EV_MODEL_AWAY:
+        if (l->direct)
+            l->model_live = false;
+        break;
     case LINE_EV_NOTICE_HEARD:
         l->consented = true;
         l->newcomer = false;

@@ -288,7 +288,7 @@ bool move_refer_gone(struct step *s)
 
         if (!act_open(a) || a->kind != ACT_TRANSFER || !a->sent)
             continue;
-        act_over(s, a, ACTION_DONE, "handed over, unconfirmed");
+        act_over(s, a, ACTION_HANDED_OVER, "unconfirmed: the provider does not say whether it was taken");
         line_notify(s, "call.transferred");
         line_finish(s, LINE_OUTCOME_TRANSFERRED, STR("handed over; the provider does not say whether it was taken"));
         return true;

@@ -18,7 +18,7 @@ static const char *const outcomes[] = {"", "answered", "voicemail", "transferred
 static const char *const kinds[] = {"", "hold", "resume", "mute", "unmute", "dtmf", "collect", "transfer", "invite",
                                     "remove", "say", "announce", "hangup", "record_start", "record_pause",
                                     "record_resume", "record_stop"};
-static const char *const states[] = {"asked", "doing", "done", "failed", "uncertain"};
+static const char *const states[] = {"asked", "doing", "done", "failed", "uncertain", "handed_over"};
 static const char *const leg_states[] = {"none", "wanted", "creating", "lost", "ringing", "up", "gone"};
 
 const char *line_can_name(unsigned bit_index)
@@ -78,7 +78,7 @@ bool line_digits_good(struct str digits)
     return digits.n > 0 && digits.n <= LINE_DIGITS_MAX;
 }
 
-static unsigned needs(const struct line *l, enum line_action_kind kind, bool warm)
+static unsigned needs(bool direct, enum line_action_kind kind, bool warm)
 {
     switch (kind) {
     case ACT_HOLD:
@@ -87,7 +87,7 @@ static unsigned needs(const struct line *l, enum line_action_kind kind, bool war
     case ACT_UNMUTE: return LINE_CAN_MUTE;
     case ACT_DTMF: return LINE_CAN_DTMF;
     case ACT_COLLECT: return LINE_CAN_COLLECT;
-    case ACT_TRANSFER: return warm ? LINE_CAN_WARM : l->direct ? LINE_CAN_REFER : LINE_CAN_TRANSFER;
+    case ACT_TRANSFER: return warm ? LINE_CAN_WARM : direct ? LINE_CAN_REFER : LINE_CAN_TRANSFER;
     case ACT_INVITE:
     case ACT_REMOVE: return LINE_CAN_INVITE;
     case ACT_SAY: return LINE_CAN_SAY;
@@ -103,12 +103,17 @@ static unsigned needs(const struct line *l, enum line_action_kind kind, bool war
     return 0;
 }
 
+int line_lacks(unsigned can, bool direct, enum line_action_kind kind, bool warm)
+{
+    return (int)(needs(direct, kind, warm) & ~can);
+}
+
 int line_refuses(const struct line *l, enum line_action_kind kind, bool warm)
 {
-    unsigned bit = needs(l, kind, warm);
+    int bit = line_lacks(l->set.can, l->direct, kind, warm);
 
-    if ((l->set.can & bit) != bit)
-        return (int)bit;
+    if (bit != 0)
+        return bit;
     if (kind == ACT_HANGUP)
         return 0;
     return l->phase == LINE_ANSWERED ? 0 : -1;

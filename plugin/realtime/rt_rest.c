@@ -13,6 +13,8 @@
 #define REJECT_MS 10000u
 #define HANGUP_MS 15000u
 #define HANGUP_TRY_MS 7000u /* an answer that the call is gone may take more than 5 s */
+#define REFER_MS 10000u
+#define REFER_BYTES 1024u
 #define MODELS_MS 10000u
 #define CALL_ID_MAX 256u
 #define ERROR_BODY_MAX 65536u
@@ -471,6 +473,47 @@ int rt_hangup(struct rt_api *api, struct str call_id, rt_rest_fn *fn, void *arg,
     if (!call_id_ok(call_id))
         return ERR_INVALID;
     return rest_start(out, api, &want, call_path(call_id, "hangup"), STR_NONE);
+}
+
+static bool target_ok(struct str uri)
+{
+    struct str number = str_skip(uri, 5);
+
+    for (size_t i = 0; i < uri.n; i++)
+        if (uri.p[i] <= ' ' || uri.p[i] > '~')
+            return false;
+    if (uri.n > 256)
+        return false;
+    if (str_starts(uri, STR("sip:")))
+        return uri.n > 4;
+    for (size_t i = 0; i < number.n; i++)
+        if (number.p[i] < '0' || number.p[i] > '9')
+            return false;
+    return str_starts(uri, STR("tel:+")) && number.n >= 2 && number.n <= 15;
+}
+
+int rt_refer(struct rt_api *api, struct str call_id, struct str target_uri, rt_rest_fn *fn, void *arg,
+             struct rt_rest **out)
+{
+    struct rt_rest want = {
+        .method = "POST",
+        .deadline_ms = REFER_MS,
+        .try_ms = REFER_MS,
+        .fn = fn,
+        .arg = arg,
+    };
+    struct buf body;
+    int rc;
+
+    if (!call_id_ok(call_id) || !target_ok(target_uri))
+        return ERR_INVALID;
+    buf_init(&body, REFER_BYTES);
+    jw_open(&body, '{');
+    jw_kstr(&body, "target_uri", target_uri);
+    jw_close(&body, '}');
+    rc = body.rc < 0 ? body.rc : rest_start(out, api, &want, call_path(call_id, "refer"), buf_str(&body));
+    buf_free(&body);
+    return rc;
 }
 
 int rt_models(struct rt_api *api, rt_models_fn *fn, void *arg)

@@ -2,7 +2,7 @@
 #ifndef PLUGIN_REALTIME_RT_REST_H
 #define PLUGIN_REALTIME_RT_REST_H
 /*
- * OpenAI's REST calls for a telephone call, over one warm connection pool: accept, reject, hangup,
+ * OpenAI's REST calls for a telephone call, over one warm connection pool: accept, reject, hangup, refer,
  * and the list of models. Loop thread. One `struct rt_api` an instance; the requests it made are
  * answered or silently dropped (after rt_api_close) exactly once.
  */
@@ -56,6 +56,12 @@ int rt_reject(struct rt_api *api, struct str call_id, int sip_status, rt_rest_fn
 /* POST .../hangup; 404 means it is over already. Retried up to twice. */
 int rt_hangup(struct rt_api *api, struct str call_id, rt_rest_fn *fn, void *arg,
               struct rt_rest **out);
+/*
+ * POST .../refer: asks the provider to send the caller elsewhere, "tel:+15551234567" or "sip:...". Sent once: 200 says
+ * that it was passed on, not that anybody took the call. ERR_INVALID also for another target_uri.
+ */
+int rt_refer(struct rt_api *api, struct str call_id, struct str target_uri, rt_rest_fn *fn, void *arg,
+             struct rt_rest **out);
 int rt_models(struct rt_api *api, rt_models_fn *fn, void *arg);
 /* GET /models/{model}: whether the key is good and the project has that model. ERR_INVALID: an empty name. */
 int rt_model(struct rt_api *api, struct str model, rt_answer_fn *fn, void *arg);

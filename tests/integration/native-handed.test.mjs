@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 // What was asked for and acknowledged, when the process died before its line knew of it: the next one does it.
 import assert from 'node:assert/strict';
-import path from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { waitFor } from '../lib/util.mjs';
 import { BOB, CAROL, lineRig } from './line-kit.mjs';
+import { actionOver as outcome, putAction as ask } from './native-kit.mjs';
 
 const BERLIN = '+493012345678';
 const waiting = { [BOB]: { answers: 500, script: [{ wait: 'greeting' }, { waitEnd: true }], hangsUpMs: 60000 },
@@ -18,25 +17,6 @@ function nowIsQuiet() {
   const text = (h) => `${String((h + 24) % 24).padStart(2, '0')}:00`;
   return `${text(hour - 1)}-${text(hour + 3)}`;
 }
-
-/* The row of an action as it stands when the process dies right behind its commit. */
-function ask(made, call, id, kind, body = {}, agoMs = 0) {
-  const db = new DatabaseSync(path.join(made.hosts[0].stateDir, 'voice.db'));
-  try {
-    db.prepare('INSERT INTO action(id, call, kind, state, error, idem, idem_hash, body, at, done_at)'
-      + ' VALUES(?,?,?,\'asked\',\'\',\'\',\'\',?,?,0)')
-      .run(id, call, kind, JSON.stringify({ by: 'api', ...body }), Date.now() - agoMs);
-  } finally {
-    db.close();
-  }
-}
-
-/* What the API says of an action, once it is over. */
-const outcome = (made, call, id) => waitFor(async () => {
-  const { actions } = await made.get(`/calls/${call}/actions`);
-  const action = actions.find((each) => each.id === id);
-  return action && ['done', 'failed', 'uncertain'].includes(action.state) ? action : null;
-}, { timeoutMs: 20000, what: `the end of ${id}` });
 
 test('the end of a call that waits: it never rings', async (t) => {
   const made = await lineRig(t, { people: { [BERLIN]: { answers: 300 } }, changes: {

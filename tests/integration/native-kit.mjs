@@ -139,6 +139,28 @@ export function pinHash(pin) {
   return `scrypt$16384$8$1$${salt.toString('base64')}$${key.toString('base64')}`;
 }
 
+/**
+ * The row of an action as it stands when the process dies right behind its commit: the host must be down.
+ * @param {object} [body] what it was asked with; agoMs: how long ago
+ */
+export function putAction(made, call, id, kind, body = {}, agoMs = 0) {
+  const db = new DatabaseSync(path.join(made.hosts[0].stateDir, 'voice.db'));
+  try {
+    db.prepare('INSERT INTO action(id, call, kind, state, error, idem, idem_hash, body, at, done_at)'
+      + ' VALUES(?,?,?,\'asked\',\'\',\'\',\'\',?,?,0)')
+      .run(id, call, kind, JSON.stringify({ by: 'api', ...body }), Date.now() - agoMs);
+  } finally {
+    db.close();
+  }
+}
+
+/** What the API says of an action, once it is over. */
+export const actionOver = (made, call, id, timeoutMs = 20000) => waitFor(async () => {
+  const { actions } = await made.get(`/calls/${call}/actions`);
+  const action = actions.find((each) => each.id === id);
+  return action && !['asked', 'doing'].includes(action.state) ? action : null;
+}, { timeoutMs, what: `the end of ${id}` });
+
 /** Lines of the host's log that fit. */
 export const logLines = (host, pattern) => host.stderr.text.split('\n').filter((l) => pattern.test(l));
 

@@ -468,6 +468,34 @@ static void a_hang_up_tries_thrice(void)
     close_api();
 }
 
+static void a_refer_is_sent_once(void)
+{
+    static const char *const bad[] = {"", "+15551234567", "tel:15551234567", "tel:+", "tel:+1555abc", "tel:+1 555",
+                                      "tel:+1234567890123456", "sip:", "sip:a b", "https://example.com",
+                                      "sip:a\nX: y", "tel:+1555;x=y"};
+    struct told t = {0};
+
+    open_api();
+    T_EQ(rt_refer(api, STR("rtc_1"), STR("tel:+15551234567"), on_told, &t, NULL), 0);
+    T_STR_EQ(net.calls[0].path, "/realtime/calls/rtc_1/refer");
+    T_STR_EQ(net.calls[0].body, "{\"target_uri\":\"tel:+15551234567\"}");
+    T_STR_EQ(net.calls[0].type, "application/json");
+    answer(0, 500, "");
+    T_EQ(wait_for_timer(), 0); /* the server may have passed it on */
+    T_EQ(t.times, 1);
+    T_EQ(t.status, 500);
+    T_TRUE(t.maybe_sent);
+    T_EQ(rt_refer(api, STR("rtc_1"), STR("sip:carol@example.com"), on_told, &t, NULL), 0);
+    fail(1, ERR_TIMEOUT, true);
+    T_EQ(wait_for_timer(), 0);
+    T_EQ(t.times, 2);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        T_EQ(rt_refer(api, STR("rtc_1"), str_of(bad[i]), on_told, &t, NULL), ERR_INVALID);
+    T_EQ(rt_refer(api, STR(""), STR("tel:+15551234567"), on_told, &t, NULL), ERR_INVALID);
+    close_api();
+    T_EQ(t.times, 2);
+}
+
 static void the_models_are_asked_for_once(void)
 {
     struct told t = {0};
@@ -590,6 +618,7 @@ int main(void)
     T_RUN(a_slow_accept_delays_no_other);
     T_RUN(a_reject_has_its_sip_status);
     T_RUN(a_hang_up_tries_thrice);
+    T_RUN(a_refer_is_sent_once);
     T_RUN(the_models_are_asked_for_once);
     T_RUN(a_detail_is_fit_for_a_log);
     T_RUN(a_bad_config_is_refused);
