@@ -8,6 +8,7 @@
 #include "memory/people.h"
 #include "memory/tokens.h"
 #include "plugin/afters.h"
+#include "plugin/bearer.h"
 #include "plugin/base/clock.h"
 #include "plugin/base/here.h"
 #include "plugin/base/id.h"
@@ -175,7 +176,7 @@ void app_close(struct app *app)
     tokens_close(app->tokens);
     mem_free(app->wake);
     mem_free(app->index_wake);
-    secret_wipe(app->token, sizeof app->token);
+    bearers_close(app->bearers);
     mem_free(app);
 }
 
@@ -363,14 +364,16 @@ static int open_httpd(struct app *app, httpd_handler_fn *fn, void *arg, struct e
     return rc;
 }
 
-static int load_token(struct app *app, struct err *e)
+static int load_tokens(struct app *app, struct err *e)
 {
     const struct config *c = app->config;
+    char first[128] = "";
+    int rc = c->api_token[0] != '\0' ? 0 : token_load(c->state_dir, first, sizeof first, e);
 
-    if (c->api_token[0] != '\0')
-        return str_copy(app->token, sizeof app->token, str_of(c->api_token))
-                   ? 0 : err_set(e, ERR_INVALID, "channels.voice.api.token is longer than 127 bytes");
-    return token_load(c->state_dir, app->token, sizeof app->token, e);
+    if (rc == 0)
+        rc = bearers_open(&app->bearers, c, str_of(first));
+    secret_wipe(first, sizeof first);
+    return rc;
 }
 
 static void write_ready(struct app *app, struct buf *b)
@@ -409,7 +412,7 @@ static int start_parts(struct app *app, struct err *e)
     if (rc == 0)
         rc = open_store(app, e);
     if (rc == 0)
-        rc = load_token(app, e);
+        rc = load_tokens(app, e);
     if (rc == 0)
         rc = open_index(app, e);
     if (rc == 0)

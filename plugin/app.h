@@ -14,6 +14,7 @@
 
 struct runs;
 struct afters;
+struct bearers;
 struct calls;
 struct checks;
 struct costs;
@@ -42,7 +43,7 @@ struct app {
     struct config *config;
     struct caller_policy *policy; /* replaced whole by app_set_policy() */
     struct sig_keys *keys;        /* NULL when signatures are not verified */
-    char token[128];              /* bearer token of the API */
+    struct bearers *bearers;      /* tokens of the API */
     char instance[33];            /* random, new for each instance: names it in GET /health?probe= */
     bool check_only;              /* create() said so: see plugin/check.h */
     struct buf warnings;          /* the configuration's, a line each */

@@ -71,7 +71,8 @@ struct config { /* every text is NUL-terminated, "" when not set */
         int port;
         struct config_list secrets;
     } webhook;
-    const char *api_token;
+    const char *api_token;        /* itself, or "sha256:" and its hash */
+    struct config_map api_tokens; /* name -> what bearer_read() takes */
     uint32_t api_requests_per_minute, api_failures_per_minute; /* 0: no limit */
     const char *api_public_url; /* "": no links in messages */
     const char *agent_file;    /* absolute */

@@ -69,6 +69,7 @@ static const struct member members[] = {
     TEXT(VOICE "webhook.tls_cert", webhook.tls_cert),
     TEXT(VOICE "webhook.tls_key", webhook.tls_key),
     TEXT(VOICE "api.token", api_token),
+    MAP(VOICE "api.tokens", api_tokens),
     TEXT(VOICE "api.public_url", api_public_url),
     U32(VOICE "api.requests_per_minute", api_requests_per_minute),
     U32(VOICE "api.failures_per_minute", api_failures_per_minute),

@@ -39,8 +39,9 @@ static void check_prices(struct config_reader *r)
 {
     static const char path[] = COSTS "prices";
     struct config_value *v = config_value_at(r, path);
+    bool good = config_is_good(r, path);
 
-    for (unsigned i = 0; config_is_good(r, path) && i < v->n; i++)
+    for (unsigned i = 0; good && i < v->n; i++)
         if (!is_speech_price(v->v[i].text) && !is_hearing_price(v->v[i].text))
             config_value_fault(r, config_key_of(path), v, &v->v[i],
                                "%s must be USD for a million tokens as text in/cached/out and audio in/cached/out, "

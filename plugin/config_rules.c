@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "plugin/base/phone.h"
 #include "plugin/base/secret.h"
+#include "plugin/bearer.h"
 #include "plugin/config_parts.h"
 #include "plugin/proto/sig.h"
 #include "plugin/proto/url.h"
@@ -85,6 +86,26 @@ static void check_headers(struct config_reader *r)
         if (config_is_good(r, paths[i]) && !config_is_visible(config_text_at(r, paths[i])))
             CONFIG_FAULT(r, paths[i], "must be printable ASCII without blanks; a line end or quote may "
                                "have come along when it was pasted");
+}
+
+static void check_tokens(struct config_reader *r)
+{
+    static const char path[] = VOICE "api.tokens", whole[] = VOICE "api.token";
+    struct config_value *v = config_value_at(r, path);
+    bool tokens = config_is_good(r, path);
+    unsigned char hash[32];
+    unsigned scopes;
+
+    for (unsigned i = 0; tokens && i < v->n; i++)
+        if (bearer_read(v->v[i].text, &scopes, hash) < 0)
+            config_value_fault(r, config_key_of(path), v, &v->v[i],
+                               "%s must be scopes (read, steer or admin, joined by commas), a blank and the SHA-256 of "
+                               "the token, 64 hex digits: read,steer 9f86...; `printf %%s \"$TOKEN\" | sha256sum` "
+                               "makes it",
+                               config_shown(r, v->v[i].name));
+    if (config_is_good(r, whole) && str_starts(config_text_at(r, whole), STR("sha256:")) &&
+        bearer_hash_read(config_text_at(r, whole), hash) < 0)
+        CONFIG_FAULT(r, whole, "must have 64 hex digits behind sha256:, or be the token itself");
 }
 
 static void check_token(struct config_reader *r)
@@ -421,6 +442,7 @@ void config_check_rules(struct config_reader *r)
     check_required(r);
     check_headers(r);
     check_token(r);
+    check_tokens(r);
     check_language(r);
     check_models(r);
     check_bind(r);

@@ -86,7 +86,7 @@ unsigned guard_request(struct guard *g, struct str token)
 
 unsigned guard_failed(struct guard *g, struct str peer, bool *first)
 {
-    uint32_t wait = g->failures == NULL ? 0 : rate_take(g->failures, peer, now_of(g));
+    uint32_t wait = g == NULL || g->failures == NULL ? 0 : rate_take(g->failures, peer, now_of(g));
 
     *first = wait > 0 && rate_take(g->told, peer, now_of(g)) == 0;
     return seconds(wait);

@@ -21,7 +21,7 @@ void guard_call_taken(struct guard *g, struct str number);
 unsigned guard_request(struct guard *g, struct str token);
 /*
  * Authentication failed: 0 while it may be answered 401, else for how many seconds it is 429. *first is true when the
- * peer has just gone over, so that a log says it once.
+ * peer was not named by a log for a minute, so that a flood of failures is no flood of lines. g may be NULL: no limit.
  */
 unsigned guard_failed(struct guard *g, struct str peer, bool *first);
 

@@ -301,6 +301,8 @@ void lines_hook(struct lines *ls, struct httpd_exchange *x)
         if (httpd_header(x, names[i]).p != NULL)
             headers[hook.n_headers++] = (struct carrier_header){str_of(names[i]), httpd_header(x, names[i])};
     rc = httpd_header_count(x, names[0]) > 1 ? ERR_DENIED : ls->carrier->ops->verify(ls->carrier, &hook);
+    if (rc < 0 && rc != ERR_NOMEM && route_failed_often(ls->app, x))
+        return;
     if (rc < 0) {
         log_warn(&ls->app->log, "%.*s refused with 401: its signature does not fit channels.voice.twilio.auth_token "
                  "and channels.voice.webhook.base_url", STR_ARG(str_head(hook.path, 60)));

@@ -310,6 +310,8 @@ bool webhook_verified(struct app *app, struct httpd_exchange *x)
         return true;
     if (httpd_header_count(x, "webhook-signature") > 1 || httpd_header_count(x, "webhook-id") > 1 ||
         httpd_header_count(x, "webhook-timestamp") > 1) {
+        if (route_failed_often(app, x))
+            return false;
         log_warn(&app->log, "webhook refused with 400: a signature header occurs twice");
         reply(x, 400, STR("{\"error\":\"a signature header occurs twice\"}"));
         return false;
@@ -318,6 +320,8 @@ bool webhook_verified(struct app *app, struct httpd_exchange *x)
                         httpd_header(x, "webhook-signature"), httpd_body(x), clock_wall_ms() / 1000, &e);
     if (result == SIG_GOOD)
         return true;
+    if (route_failed_often(app, x))
+        return false;
     log_warn(&app->log, "webhook refused with %d: %s", result == SIG_MISSING ? 400 : 401, e.text);
     if (result == SIG_MISSING)
         reply(x, 400, STR("{\"error\":\"webhook-id, webhook-timestamp and webhook-signature are needed\"}"));

@@ -6,12 +6,16 @@
 #include "plugin/base/id.h"
 #include "plugin/base/json.h"
 #include "plugin/base/mem.h"
+#include "plugin/bearer.h"
 #include "plugin/check.h"
 #include "plugin/feed.h"
+#include "plugin/guard.h"
 #include "plugin/lines.h"
 #include "plugin/net/httpd.h"
 #include "plugin/proto/url.h"
 #include "plugin/why.h"
+
+#include <stdio.h>
 
 #define STATUS_BYTES 65536u
 #define WHY_BYTES (8u << 20)
@@ -268,19 +272,64 @@ static void send_json(void *arg, int status, struct str body)
     httpd_reply(x, status, "application/json", body);
 }
 
+static void ask_later(struct httpd_exchange *x, unsigned seconds, struct str body)
+{
+    char text[16];
+
+    (void)snprintf(text, sizeof text, "%u", seconds);
+    (void)httpd_reply_header(x, "Retry-After", str_of(text));
+    send_json(x, 429, body);
+}
+
+bool route_failed_often(struct app *app, struct httpd_exchange *x)
+{
+    bool first;
+    unsigned wait = guard_failed(app->guard, httpd_peer(x), &first);
+
+    if (first)
+        log_warn(&app->log, "%.*s fails to prove itself too often: answered 429 for a while (api.failures_per_minute)",
+                 STR_ARG(httpd_peer(x)));
+    if (wait > 0)
+        ask_later(x, wait, STR("{\"error\":\"too many failed tokens or signatures from this address\"}"));
+    return wait > 0;
+}
+
 /* Being on this machine proves nothing: behind a tunnel the whole world is. */
-static bool authorized(struct routes *r, struct httpd_exchange *x)
+static const char *token_of(struct routes *r, struct httpd_exchange *x, unsigned *scopes)
 {
     struct str auth = httpd_header(x, "authorization");
+    const char *name = NULL;
 
-    if (httpd_header_count(x, "authorization") == 1 && str_istarts(auth, STR("Bearer ")) &&
-        id_equal_ct(str_trim(str_skip(auth, 7)), str_of(r->app->token)))
-        return true;
+    if (httpd_header_count(x, "authorization") == 1 && str_istarts(auth, STR("Bearer ")))
+        name = bearers_find(r->app->bearers, str_trim(str_skip(auth, 7)), scopes);
+    if (name != NULL || route_failed_often(r->app, x))
+        return name;
     log_warn(&r->app->log, "API request refused with 401: %s",
              auth.n == 0 ? "no Authorization header" : "the token is wrong");
     (void)httpd_reply_header(x, "WWW-Authenticate", STR("Bearer"));
     send_json(x, 401, STR("{\"error\":\"send Authorization: Bearer TOKEN; the token is in <state_dir>/api-token "
                           "or channels.voice.api.token\"}"));
+    return NULL;
+}
+
+static bool authorized(struct routes *r, struct httpd_exchange *x)
+{
+    enum bearer_scope needs = bearer_needs(httpd_method(x), httpd_path(x));
+    unsigned scopes = 0, wait;
+    const char *name = token_of(r, x, &scopes);
+
+    if (name == NULL)
+        return false;
+    wait = guard_request(r->app->guard, str_of(name));
+    if (wait > 0) {
+        ask_later(x, wait, STR("{\"error\":\"too many requests with this token (api.requests_per_minute)\"}"));
+        return false;
+    }
+    if ((scopes & needs) != 0)
+        return true;
+    log_warn(&r->app->log, "API request refused with 403: the token %s has no scope %s", name,
+             bearer_scope_name(needs));
+    route_refuse(send_json, x, 403, "this token may not do that", "needs", str_of(bearer_scope_name(needs)));
     return false;
 }
 

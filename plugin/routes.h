@@ -36,6 +36,11 @@ struct route_ask { /* one request, split; borrowed until its handler returns */
 };
 /* {"error": error, key: value}; key NULL: the error alone. */
 void route_refuse(routes_fn *fn, void *arg, int status, const char *error, const char *key, struct str value);
+/*
+ * A peer whose authentication failed too often is answered 429 here, for this request that failed, too: true. Else the
+ * caller answers it and logs it.
+ */
+bool route_failed_often(struct app *app, struct httpd_exchange *x);
 void route_error(const struct route_ask *ask, int status, const char *text);
 /* Value of a query parameter, percent-decoded into out[cap]; false when absent or too long. */
 bool route_parameter(const struct route_ask *ask, const char *name, char *out, size_t cap);

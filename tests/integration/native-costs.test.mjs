@@ -64,12 +64,17 @@ describe('what a call costs', () => {
   test('counts each response once over kill -9 in mid-call', async (t) => {
     const made = await rig(t, { changes: limits({ per_day_usd: 100 }) });
     const call = made.call({ from: KNOWN, script: [{ wait: 'greeting' }, { caller: 'Hello you.' },
-      { wait: 'assistant' }, { do: () => made.restart() }, { caller: 'Still there?' }, { wait: 'assistant' }, ...bye] });
-    const first = call.done;
-    await waitFor(() => spoken(call).length >= 2, { what: 'two responses' });
-    await waitFor(() => made.rows('SELECT sum(nano) AS n FROM charge')[0].n > 0);
-    const result = await first;
+      { wait: 'assistant' }, { do: crash }, { caller: 'Still there?' }, { wait: 'assistant' }, ...bye] });
+    /* What was told is durable, and nothing is told to nobody. */
+    async function crash() {
+      await waitFor(() => Math.abs(made.rows('SELECT sum(nano) AS n FROM charge')[0].n / 1e9 - costOf(call)) < 1e-6
+        && heard(call).length === 1, { what: 'rows of all that was told' });
+      await made.restart();
+      await made.host.waitEvent('call.live', (event) => event.reattached);
+    }
+    const result = await call.done;
     assert.equal(result.scriptError, null);
+    assert.equal(spoken(call).length, 4);
     await made.ended(call);
     const { call: row } = await made.story(call);
     near(row.cost_usd, costOf(call), 'over both runs');
