@@ -439,6 +439,8 @@ static void notify_state(struct live *lc, const struct call_fx *fx)
 
         jw_kstrc(&b, "reason", call_reason_name(c->reason));
         jw_kstrc(&b, "detail", c->detail);
+        if (lc->outcome != LINE_OUTCOME_NONE)
+            jw_kstrc(&b, "outcome", line_outcome_name(lc->outcome));
         jw_kint(&b, "duration_ms",
                 from > 0 ? (int64_t)(loop_now_ms(app->loop) - from) : 0);
         jw_kint(&b, "turns", c->turns);

@@ -59,6 +59,7 @@ struct live { /* one call; owner: the table */
     bool leg_asked;           /* its leg is in, and what was said is being read */
     bool line_ending;         /* lines_end() was called */
     bool followed, told_live; /* without has_line: its direct line is told whether it is there */
+    enum line_outcome outcome; /* of its line, as far as told */
     uint64_t adopted_at_ms;   /* monotonic; 0: it began here */
     struct legs_past {        /* earlier ids at the provider: each still names this call */
         unsigned n;

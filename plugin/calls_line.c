@@ -298,7 +298,10 @@ void calls_line(struct calls *cs, struct str call, enum line_tell what, struct s
     case TELL_SAY: tell(lc, text, true); break;
     case TELL_NEWS: tell(lc, text, false); break;
     case TELL_VOICEMAIL: feed(lc, CALL_EV_VOICEMAIL, machine_words(lc, text)); break;
-    case TELL_TRANSFERRED: over(lc, CALL_REASON_TRANSFERRED, text); break;
+    case TELL_TRANSFERRED:
+        lc->outcome = LINE_OUTCOME_TRANSFERRED;
+        over(lc, CALL_REASON_TRANSFERRED, text);
+        break;
     case TELL_REFERRED: live_feed(lc, &(struct call_event){.kind = CALL_EV_REFERRED, .u.flag = text.n > 0}); break;
     case TELL_OVER: break; /* calls_line_over() says how */
     }
@@ -351,8 +354,11 @@ void calls_line_over(struct calls *cs, struct str call, enum line_outcome outcom
 {
     struct live *lc = cs != NULL ? live_find(cs, call) : NULL;
 
-    if (lc != NULL && lc->has_line)
-        over(lc, reason_of(&lc->call, outcome), detail);
+    if (lc == NULL || !lc->has_line)
+        return;
+    if (outcome != LINE_OUTCOME_NONE)
+        lc->outcome = outcome;
+    over(lc, reason_of(&lc->call, outcome), detail);
 }
 
 /* ---- To the line ---- */
