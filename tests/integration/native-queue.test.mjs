@@ -25,12 +25,14 @@ function quietIn(timeZone) {
 }
 
 /* As if time had passed while we were away: what the line's record says is changed. */
-async function meanwhile(made, id, change) {
+async function meanwhile(made, ids, change) {
   await made.host.kill();
   const db = new DatabaseSync(path.join(made.hosts[0].stateDir, 'voice.db'));
-  const machine = JSON.parse(db.prepare('SELECT machine FROM line WHERE call=?').get(id).machine);
-  change(machine);
-  db.prepare('UPDATE line SET machine=?, due_at=? WHERE call=?').run(JSON.stringify(machine), machine.due_wall_ms, id);
+  for (const id of ids) {
+    const machine = JSON.parse(db.prepare('SELECT machine FROM line WHERE call=?').get(id).machine);
+    change(machine);
+    db.prepare('UPDATE line SET machine=?, due_at=? WHERE call=?').run(JSON.stringify(machine), machine.due_wall_ms, id);
+  }
   db.close();
   await made.start();
 }
@@ -80,7 +82,7 @@ describe('a call that waits', { concurrency: 4 }, () => {
     await made.event(first, 'turn');
     const id = await made.dial({ purpose: 'test' });
     await waitFor(() => made.rows('SELECT machine FROM line WHERE call=?', id)[0]?.machine, { what: 'its record' });
-    await meanwhile(made, id, (m) => { m.due_wall_ms -= 301000; m.made_wall_ms -= 301000; });
+    await meanwhile(made, [id], (m) => { m.due_wall_ms -= 301000; m.made_wall_ms -= 301000; });
     const call = await made.over(id);
     assert.equal(call.outcome, 'expired', JSON.stringify(call));
     assert.match(call.detail, /could not be dialled/);
@@ -118,7 +120,7 @@ describe('a call that waits', { concurrency: 4 }, () => {
     assert.equal((await made.over(id)).outcome, 'answered');
     assert.equal(made.twilio.ringsOf(BERLIN), 0);
     assert.equal((await made.state(waits.json.call_id)).due_at, waits.json.due_at);
-    await meanwhile(made, waits.json.call_id, (m) => { m.due_wall_ms = Date.now(); });
+    await meanwhile(made, [waits.json.call_id], (m) => { m.due_wall_ms = Date.now(); });
     assert.equal((await made.over(waits.json.call_id)).outcome, 'answered', 'and is placed when they are over');
   });
 
@@ -133,12 +135,10 @@ describe('a call that waits', { concurrency: 4 }, () => {
     for (const id of [bob, dave])
       await waitFor(async () => (await made.state(id)).due_at > Date.now() + 30000, { what: 'the next attempt to be due' });
     assert.equal(toHumans(made).length, 3, 'not at once');
-    for (const id of [bob, dave]) {
-      await meanwhile(made, id, (m) => {
-        m.due_wall_ms = Date.now();
-        m.legs[0].not_before_wall_ms = Date.now();
-      });
-    }
+    await meanwhile(made, [bob, dave], (m) => {
+      m.due_wall_ms = Date.now();
+      m.legs[0].not_before_wall_ms = Date.now();
+    });
     const [one, two] = [await made.over(bob), await made.over(dave)];
     assert.deepEqual([one.outcome, one.attempts], ['answered', 2]);
     assert.deepEqual([two.outcome, two.attempts], ['busy', 2], 'no third one');
