@@ -327,9 +327,8 @@ static int adopt_run(struct store_op *op, struct store *s, struct sqlite3 *db)
         if (rc == 0)
             rc = adopt_take(s, a->found[i].row.id);
     }
-    for (unsigned i = 0; rc == 0 && i < n_dead; i++)
-        if (dead[i].n > 0)
-            owner_bury(s->owner, dead[i]);
+    if (rc == 0)
+        owner_sweep(s->owner); /* one without a file is as dead: its calls are found all the same */
     return rc;
 }
 

@@ -88,26 +88,6 @@ static int lock_file(struct owner *o, bool *again)
     return 0;
 }
 
-/* Removes files whose owners are dead. Best effort: what stays is swept by the next one. */
-static void sweep(const struct owner *o)
-{
-    DIR *d = opendir(o->folder);
-    struct dirent *entry;
-    struct str id;
-
-    if (d == NULL)
-        return;
-    while ((entry = readdir(d)) != NULL) {
-        id = str_of(entry->d_name);
-        if (!str_ends(id, STR(".lock")))
-            continue;
-        id.n -= 5;
-        if (str_starts(id, STR("own_")))
-            owner_bury(o, id);
-    }
-    (void)closedir(d);
-}
-
 int owner_open(struct owner **out, const char *dir, struct err *e)
 {
     struct owner *o = mem_zalloc(sizeof *o);
@@ -136,7 +116,7 @@ int owner_open(struct owner **out, const char *dir, struct err *e)
         rc = err_set(e, ERR_IO, "cannot lock %.150s: %s", o->path, why(-rc));
         goto out;
     }
-    sweep(o);
+    owner_sweep(o);
     *out = o;
     o = NULL;
 out:
@@ -207,7 +187,9 @@ void owner_bury(const struct owner *o, struct str id)
         (void)close(fd);
 }
 
-int owner_others(const struct owner *o)
+typedef void other_fn(const struct owner *o, struct str id, int *n);
+
+static int each_other(const struct owner *o, other_fn *fn)
 {
     DIR *d = opendir(o->folder);
     struct dirent *entry;
@@ -221,11 +203,44 @@ int owner_others(const struct owner *o)
         if (!str_ends(id, STR(".lock")))
             continue;
         id.n -= 5;
-        if (str_starts(id, STR("own_")) && !str_eq(id, owner_id(o)) && owner_alive(o, id))
-            n++;
+        if (str_starts(id, STR("own_")) && !str_eq(id, owner_id(o)))
+            fn(o, id, &n);
     }
     (void)closedir(d);
     return n;
+}
+
+static void count_living(const struct owner *o, struct str id, int *n)
+{
+    *n += owner_alive(o, id);
+}
+
+static void count_all(const struct owner *o, struct str id, int *n)
+{
+    (void)o;
+    (void)id;
+    ++*n;
+}
+
+static void bury(const struct owner *o, struct str id, int *n)
+{
+    (void)n;
+    owner_bury(o, id);
+}
+
+int owner_others(const struct owner *o)
+{
+    return each_other(o, count_living);
+}
+
+int owner_marks(const struct owner *o)
+{
+    return each_other(o, count_all);
+}
+
+void owner_sweep(const struct owner *o)
+{
+    (void)each_other(o, bury);
 }
 
 int owner_gate_open(int *fd, const char *dir, unsigned wait_ms, struct err *e)

@@ -28,6 +28,10 @@ bool owner_alive(const struct owner *o, struct str id);
 void owner_bury(const struct owner *o, struct str id);
 /* How many owners other than o live. Negative: ERR_IO, cannot be told. */
 int owner_others(const struct owner *o);
+/* The same, and the dead whose files were not removed yet. */
+int owner_marks(const struct owner *o);
+/* Removes the files of all who died. */
+void owner_sweep(const struct owner *o);
 
 /*
  * The one lock that is held while a database is opened, checked, migrated or set aside, so that two

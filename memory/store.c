@@ -246,6 +246,11 @@ struct str store_owner(const struct store *s)
     return owner_id(s->owner);
 }
 
+bool store_company(const struct store *s)
+{
+    return owner_marks(s->owner) > 0;
+}
+
 void store_health_read(struct store *s, struct store_health *out)
 {
     pthread_mutex_lock(&s->lock);

@@ -45,6 +45,8 @@ struct store_health {
 int store_open(struct store **out, const struct store_config *config, struct err *e);
 /* This instance's name in the database, "own_..."; another process can tell whether it lives. */
 struct str store_owner(const struct store *s);
+/* Have other instances left their mark in the state directory: living ones, or dead whose calls nobody took? */
+bool store_company(const struct store *s);
 void store_health_read(struct store *s, struct store_health *out); /* any thread */
 
 enum store_flags {

@@ -45,7 +45,8 @@
 #define BIND_PAUSE_NS 100000000L
 #define KEEP_EVERY_MS 3600000u
 #define LONGEST_CALL_MS 3600000u
-#define ADOPT_EVERY_MS 1000u  /* while another instance holds calls */
+#define ADOPT_EVERY_MS 1000u  /* while there is another instance: it may die at any time */
+#define LOOK_EVERY_MS 15000u  /* for one that has come */
 #define STOP_POLL_MS 50u
 #define FLUSH_MS 3000u
 #define WARM_CONNS 2u
@@ -246,10 +247,11 @@ static void keep(void *arg)
 {
     struct app *app = arg;
     uint64_t now = loop_now_ms(app->loop);
-    bool held = calls_held_by_others(app->calls) > 0;
+    bool company = store_company(app->store);
 
-    if (held)
+    if (company || app->company) /* one that has left may have left calls */
         calls_adopt(app->calls);
+    app->company = company;
     if (app->expire_at_ms <= now) {
         uint64_t keep_ms = app->config->sessions.persist_ended_sessions
                                ? 0 : (uint64_t)app->config->sessions.session_cleanup_h * 3600000u;
@@ -258,7 +260,7 @@ static void keep(void *arg)
         (void)journal_expire(app->store, clock_wall_ms(), keep_ms, NULL, NULL);
         expire_words(app, keep_ms);
     }
-    timer_set(app->keeper, held ? now + ADOPT_EVERY_MS : app->expire_at_ms);
+    timer_set(app->keeper, now + (company ? ADOPT_EVERY_MS : LOOK_EVERY_MS));
 }
 
 /* OpenAI announces when a model goes: say so while there is time. */

@@ -68,8 +68,9 @@ struct app {
     struct pins *pins;
     struct verifies *verifies;
     struct past *past;    /* keeps the index of past calls true */
-    struct timer *keeper; /* expiry, and adoption while another instance holds calls */
+    struct timer *keeper; /* expiry, and adoption of what another instance leaves behind */
     uint64_t expire_at_ms;
+    bool company;         /* another instance was seen at the last look */
     struct wake *wake, *index_wake; /* from the threads of store and index to the loop */
     bool degraded;        /* the database was set aside */
 

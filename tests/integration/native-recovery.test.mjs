@@ -465,4 +465,22 @@ describe('two instances on one database', { concurrency: 2 }, () => {
       assert.equal(greetings(call), 1);
     }
   });
+
+  /* One waits beside the other; what the other held when it died goes on within seconds. */
+  for (const first of ['the one that waits', 'the one that dies']) {
+    test(`${first} was there first`, async (t) => {
+      const made = await rig(t, { start: false });
+      let waiting = first === 'the one that waits' ? await made.start() : null;
+      const dying = await made.start();
+      waiting ??= await made.start();
+      made.host = dying;
+      const call = made.call({ script: [{ wait: 'greeting' }] });
+      await waitFor(() => call.turns.length === 1 && call.idle);
+      await dying.kill();
+      made.host = waiting;
+      await waiting.waitEvent('call.live', (e) => e.openai_call_id === call.callId, 25000);
+      assert.equal(greetings(call), 1);
+      await goOn(made, call);
+    });
+  }
 });

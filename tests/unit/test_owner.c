@@ -36,6 +36,9 @@ static void lives_while_open(void)
     T_TRUE(owner_alive(a, owner_id(b)));
     T_TRUE(owner_alive(b, owner_id(a)));
     T_EQ(owner_others(a), 1);
+    T_EQ(owner_marks(a), 1);
+    owner_sweep(a); /* of the dead alone */
+    T_EQ(owner_others(a), 1);
     T_EQ(stat(owner_path(a), &st), 0);
     T_EQ(st.st_mode & 0777, 0600);
     kit_path(&k, "owner", path, sizeof path);
@@ -131,7 +134,9 @@ static void dies_with_its_process(void)
     T_TRUE(there(path));
     T_FALSE(owner_alive(a, str_of(child.text)));
     T_EQ(owner_others(a), 0);
+    T_EQ(owner_marks(a), 1);
     owner_bury(a, str_of(child.text));
+    T_EQ(owner_marks(a), 0);
     T_FALSE(there(path));
     T_FALSE(owner_alive(a, str_of(child.text)));
 
