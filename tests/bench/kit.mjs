@@ -93,19 +93,19 @@ let made = 0;
 /** A fresh call id. */
 export const freshId = () => `rtc_bench_${process.pid}_${(made += 1)}`;
 
-/** The event that announces a call. */
-export const incoming = (callId, type = 'realtime.call.incoming') => JSON.stringify({
+/** The event that announces a call, with more SIP headers. */
+export const incoming = (callId, type = 'realtime.call.incoming', more = []) => JSON.stringify({
   id: `evt_${callId}`, object: 'event', created_at: Math.floor(Date.now() / 1000), type,
   data: { call_id: callId, sip_headers: [
     { name: 'Via', value: 'SIP/2.0/TLS 203.0.113.7:5061;branch=z9hG4bK0123456789ab' },
     { name: 'From', value: '"A Caller" <sip:+15551234567@203.0.113.7:5060>;tag=9fd2' },
     { name: 'To', value: '<sip:proj_bench@sip.api.openai.com;transport=tls>' },
     { name: 'Call-ID', value: `sip-${callId}@203.0.113.7` },
-    { name: 'CSeq', value: '851287 INVITE' }], sip_media_security: 'srtp' } });
+    { name: 'CSeq', value: '851287 INVITE' }, ...more], sip_media_security: 'srtp' } });
 
 /** A whole signed request as bytes. */
-export function signed(callId, type) {
-  const body = incoming(callId, type);
+export function signed(callId, type, more) {
+  const body = incoming(callId, type, more);
   const at = Math.floor(Date.now() / 1000);
   const mac = createHmac('sha256', secretBytes).update(`wh_${callId}.${at}.${body}`).digest('base64');
   return Buffer.from('POST /webhook HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n'

@@ -128,6 +128,22 @@ describe('after the answer', { concurrency: 4 }, () => {
   });
 });
 
+/* What the figures are is measured by tests/bench/outbound.bench.mjs; here that nothing waits that need not. */
+test('the model is asked for and speaks at once', async (t) => {
+  const made = await lineRig(t, { people: { [BOB]: { answers: 300, script: [{ wait: 'greeting' }, { hangup: true }] } } });
+  const took = { model: [], words: [] };
+  for (let i = 0; i < 4; i += 1) {
+    await settled(made, await made.dial({ purpose: 'test', idempotency_key: `call ${i}` }));
+    const leg = [...made.twilio.allLegs.values()].filter((one) => one.to === BOB).at(-1);
+    took.model.push(models(made)[i].t - leg.answeredAt);
+    const call = calls(made)[i];
+    took.words.push(call.events.find((e) => e.type === 'response.create').t
+      - call.serverEvents.find((e) => e.type === 'session.created').t);
+  }
+  for (const [name, ms] of Object.entries(took))
+    assert.ok(Math.min(...ms) < 1000, `${name}: ${ms} ms`);
+});
+
 test('the first document of an incoming call needs nothing of us later', async (t) => {
   const made = await lineRig(t, { changes: { security: { voice: { unknown_caller_policy: 'allow' } } } });
   const line = made.twilio.dialIn({ from: BOB, to: OWN, script: [{ wait: 'greeting' }, { waitEnd: true, ms: 30000 }] });
