@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, test } from 'node:test';
-import { sleep, waitFor } from '../lib/util.mjs';
+import { sleep, tmpdir, waitFor } from '../lib/util.mjs';
 import { BOB, CAROL, OWN, lineRig } from './line-kit.mjs';
 import { KNOWN } from './native-kit.mjs';
 
@@ -166,6 +166,17 @@ describe('what is known of a call', { concurrency: 4 }, () => {
     const tools = [...made.openai.calls.values()].at(-1).session.tools.map((tool) => tool.name);
     assert.ok(tools.includes('transfer_call') && !tools.includes('invite') && !tools.includes('voice_call'), `${tools}`);
     assert.equal((await made.state(known)).level, 'known', 'a callee is a caller from that number');
+  });
+
+  test('voice and personality of the agent are those of a call that comes in', async (t) => {
+    const file = path.join(tmpdir('ocv-agent'), 'agent.json');
+    fs.writeFileSync(file, JSON.stringify({ name: 'Ada', instructions: 'Speak like Ada.', voice: 'cedar' }));
+    const made = await lineRig(t, { people: { [BOB]: talk }, changes: { channels: { voice: { agent_file: file } } } });
+    await made.over(await made.dial({ purpose: 'Ask whether the table is free' }));
+    const [{ session }] = [...made.openai.calls.values()];
+    assert.equal(session.audio.output.voice, 'cedar');
+    assert.match(session.instructions, /Speak like Ada\.[\s\S]*Your name is Ada/);
+    assert.match(session.instructions, /Ask whether the table is free/);
   });
 
   test('the fields of the API, the events of the host and of the stream: the same JSON', async (t) => {
