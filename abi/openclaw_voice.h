@@ -45,6 +45,10 @@
 #define OC_EV_RECORDING "call.recording"     /* recording: wanted starting on paused stopped absent failed, stored */
 #define OC_EV_ACTION "call.action"           /* id, action, state: asked doing done failed uncertain; party, error */
 
+/* A question to the owner of a placed call: id, identity (the chat), state: "open": their next message there is meant
+ * for the call; "over": it is not any more */
+#define OC_EV_QUESTION "call.question"
+
 /* ---- Requests, plugin to host. ---- */
 
 /*
@@ -78,9 +82,10 @@
 #define OC_REQ_TRANSCRIPT "transcript.append"
 
 /*
- * Sends text to a person on another channel and makes that the session's last route. {id, channel, to, account?,
- * text, session_key}. reply: OC_OK {"message_id"}; OC_EINVAL or OC_ENOTSUP: it will never work ({"error"});
- * OC_EBUSY: not sent, try again; any other code: it is not known whether it was sent.
+ * Sends text to a person on another channel and makes that the session's last route; an empty session_key names none.
+ * The same text under the same id is sent once, however often it is asked for. {id, channel, to, account?, text,
+ * session_key}. reply: OC_OK {"message_id"}; OC_EINVAL or OC_ENOTSUP: it will never work ({"error"}); OC_EBUSY: not
+ * sent, try again; any other code: it is not known whether it was sent.
  */
 #define OC_REQ_SEND "message.send"
 
@@ -94,12 +99,15 @@
 
 /*
  * A text message passed in a chat: {channel, peer, account?, session_key, who: "them"|"assistant", text, at}.
- * Only of chats that the gateway admits. done: {} or {"reply": text for that chat}: the message was a code
- * or was meant for a live call.
+ * Only of chats that the gateway admits. done: {} or {"reply": text for that chat}: the message was a code,
+ * answered a question (OC_EV_QUESTION) or was meant for a live call, and is nothing for the agent.
  */
 #define OC_CMD_CHAT "chat.message"
 
-/* Groups of session.identityLinks: {groups: [["telegram:777", "voice:+1555..."], ...]}. done: {}. */
+/*
+ * Groups of session.identityLinks: {groups: [["telegram:777", "voice:+1555..."], ...], owners: ["telegram:777", ...]};
+ * owners: whose placed calls are that nobody else asked for, by rank; none where it is absent. done: {}.
+ */
 #define OC_CMD_LINKS_SET "links.set"
 
 /*

@@ -481,13 +481,14 @@ static void tell_questions(struct rows *r, int rc)
     r->fn.questions(r->arg, rc, r->v, r->n);
 }
 
-int question_rows(struct store *s, questions_fn *fn, void *arg)
+int question_rows(struct store *s, struct str call, questions_fn *fn, void *arg)
 {
     const struct rows what = {.sql = "SELECT q.id, q.call, q.text, q.answer, q.identity, q.state, q.asked_at, q.until,"
-                                     " q.answered_at FROM question q JOIN call c ON c.id=q.call WHERE q.state<>'told'"
-                                     " AND c.owner=?2 AND ?1='' ORDER BY q.asked_at, q.id",
-                              .fn.questions = fn, .arg = arg, .read = read_question, .tell = tell_questions,
-                              .size = sizeof(struct question_row)};
+                                     " q.answered_at FROM question q JOIN call c ON c.id=q.call WHERE (q.call=?1 OR"
+                                     " (?1='' AND q.state NOT IN ('told','expired') AND c.owner=?2))"
+                                     " ORDER BY q.asked_at, q.id",
+                              .id = call, .fn.questions = fn, .arg = arg, .read = read_question,
+                              .tell = tell_questions, .size = sizeof(struct question_row)};
 
     return rows_push(s, &what);
 }

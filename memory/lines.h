@@ -95,11 +95,12 @@ int recording_rows(struct store *s, struct str call, recordings_fn *fn, void *ar
 /* ---- Questions to the owner ---- */
 struct question_row {
     struct str id, call, text, answer, identity;
-    struct str state; /* open answered expired told */
+    struct str state; /* asked open answered told expired; the last two are final */
     uint64_t asked_at, until, answered_at;
 };
 int question_put(struct store *s, const struct question_row *row, journal_fn *fn, void *arg); /* or replaces */
 typedef void questions_fn(void *arg, int rc, const struct question_row *rows, unsigned n);
-int question_rows(struct store *s, questions_fn *fn, void *arg); /* not yet told */
+/* Of one call all, in whatever state; call empty: those that are not final and whose calls this instance drives. */
+int question_rows(struct store *s, struct str call, questions_fn *fn, void *arg);
 
 #endif

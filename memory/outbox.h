@@ -11,7 +11,7 @@
 struct outbox_row { /* borrowed where returned */
     struct str id;      /* "out_...", or "hof_..." of a handoff */
     struct str call;    /* may be "" */
-    struct str kind;    /* "summary" | "transcript" | "files" | "wake" | "handoff" | "missed" | "late" */
+    struct str kind;    /* "summary" | "transcript" | "files" | "wake" | "handoff" | "missed" | "late" | "report" */
     struct str state;   /* kind's own word; "done" and "failed" and "uncertain" are final */
     struct str payload; /* JSON object */
     struct str error;

@@ -119,6 +119,12 @@ struct people_message {
 /* Keeps the last 200 of each identity. */
 int people_message(struct store *s, const struct people_message *m, people_fn *fn, void *arg);
 
+/*
+ * {"identity","session_key"} of the newest message that somebody wrote in that session, or in that chat
+ * ("telegram:777"); {} when there is none. ERR_TOO_BIG: an id over 4096 bytes.
+ */
+int people_chat(struct store *s, struct str id, people_json_fn *fn, void *arg);
+
 /* ---- For the context of a call ---- */
 
 /*

@@ -509,3 +509,28 @@ int people_missed(struct store *s, unsigned limit, people_json_fn *fn, void *arg
 {
     return op_ask(s, &(struct op_ask){.op.flags = STORE_READ, .run = missed_run, .limit = limit}, fn, arg);
 }
+
+static int chat_run(struct op_ask *a, struct store *s)
+{
+    static const char sql[] = "SELECT identity, session_key FROM message WHERE from_them=1 AND"
+                              " (identity=?1 OR session_key=?1) ORDER BY n DESC LIMIT 1";
+    int rc, sq;
+    sqlite3_stmt *st = store_stmt(s, sql, &rc);
+
+    if (st == NULL)
+        return rc;
+    journal_bind(st, 1, a->id);
+    sq = sqlite3_step(st);
+    jw_open(&a->out, '{');
+    if (sq == SQLITE_ROW && a->id.n > 0) {
+        jw_kstr(&a->out, "identity", journal_text(st, 0));
+        jw_kstr(&a->out, "session_key", journal_text(st, 1));
+    }
+    jw_close(&a->out, '}');
+    return store_rc(s, sq);
+}
+
+int people_chat(struct store *s, struct str id, people_json_fn *fn, void *arg)
+{
+    return op_ask(s, &(struct op_ask){.op.flags = STORE_READ, .run = chat_run, .id = id}, fn, arg);
+}

@@ -381,22 +381,7 @@ static void on_transcript_for_session(void *arg, int rc, struct str json)
     jw_kstr(&b, "session_key", json_get_str(w->doc, "session_key"));
     jw_kstr(&b, "from", json_get_str(w->doc, "from")); /* names the session when the host could not in time */
     jw_kstr(&b, "level", json_get_str(w->doc, "level"));
-    jw_key(&b, "turns");
-    jw_open(&b, '[');
-    for (const struct json *t = json_first(json_get(doc, "turns")); t != NULL; t = json_next(t)) {
-        char entry[400];
-
-        if (json_get_str(t, "text").n == 0)
-            continue;
-        (void)snprintf(entry, sizeof entry, "%s:%.*s", w->call, STR_ARG(str_head(json_get_str(t, "item_id"), 300)));
-        jw_open(&b, '{');
-        jw_kstrc(&b, "entry_id", entry);
-        jw_kstr(&b, "who", json_get_str(t, "who"));
-        jw_kstr(&b, "text", json_get_str(t, "text"));
-        jw_kint(&b, "at", json_get_int(t, "at", 0));
-        jw_close(&b, '}');
-    }
-    jw_close(&b, ']');
+    afters_turns(&b, json_get(doc, "turns"), str_of(w->call));
     jw_close(&b, '}');
     json_free(doc);
     if (ask_host(w, OC_REQ_TRANSCRIPT, &b, on_host_took) < 0)
@@ -420,8 +405,10 @@ static void step_wake(struct work *w)
 
     buf_init(&text, TEXT_BYTES);
     if (json_get_bool(w->doc, "asked", false))
-        (void)buf_printf(&text, "A telephone call that was asked for in this session is over. Report, as a "
-                                "quotation:\n<<<\n%.*s\n>>>", STR_ARG(summary));
+        (void)buf_printf(&text, "A telephone call that was asked for in this session is over. Report, as a quotation, "
+                                "which the user has in their chat. If a question to them stands in it without an "
+                                "answer, what they write now may be that: it comes too late for the call.\n"
+                                "<<<\n%.*s\n>>>", STR_ARG(summary));
     else if (words)
         (void)buf_printf(&text, "A telephone call with this user has ended. Summary, as a quotation:\n<<<\n%.*s\n>>>",
                          STR_ARG(summary));

@@ -3,8 +3,9 @@
 #define PLUGIN_AFTERS_H
 /*
  * What is owed when a call is over: its summary, its section in the memory files, its turns in the agent's
- * session, a word to the agent, a message about a missed call, handoffs. Each is a row of the outbox before it
- * is done, so it survives kill -9 and is done once; one that fails is tried again with growing pauses. Loop thread.
+ * session, a word to the agent, a message about a missed call, the report of a placed one, handoffs. Each is a row of
+ * the outbox before it is done, so it survives kill -9 and is done once; one that fails is tried again with growing
+ * pauses. Loop thread.
  */
 #include "memory/outbox.h"
 #include "plugin/base/id.h"
@@ -49,7 +50,8 @@ void afters_handoff(struct app *app, const struct handoff_ask *ask, handoff_fn *
 
 /*
  * A message of our own to the caller's chat on the first channel of handoff_channels where they are linked; to nobody
- * if they are not. kind: "missed" | "late"; one of a kind for each call.
+ * if they are not. Of a placed call: to its owner's chat, if it has one. kind: "missed" | "late"; one of a kind for
+ * each call.
  */
 void afters_tell(struct app *app, const char *kind, struct str call, struct str text);
 /* That they did not get through. */

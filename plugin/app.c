@@ -24,10 +24,12 @@
 #include "plugin/net/httpd.h"
 #include "plugin/net/loop.h"
 #include "plugin/notice.h"
+#include "plugin/owner.h"
 #include "plugin/past.h"
 #include "plugin/pin.h"
 #include "plugin/proto/sig.h"
 #include "plugin/proto/tls.h"
+#include "plugin/questions.h"
 #include "plugin/realtime/rt_rest.h"
 #include "plugin/routes.h"
 #include "plugin/runs.h"
@@ -426,6 +428,10 @@ static int start_parts(struct app *app, struct err *e)
     if (rc == 0)
         rc = verifies_open(&app->verifies, app);
     if (rc == 0)
+        rc = owners_open(&app->owners, app);
+    if (rc == 0)
+        rc = questions_open(&app->questions, app);
+    if (rc == 0)
         rc = afters_open(&app->afters, app);
     if (rc == 0)
         rc = past_open(&app->past, app);
@@ -547,6 +553,10 @@ static void close_parts(struct app *app)
     if (app->store != NULL)
         store_close(app->store, FLUSH_MS);
     app->store = NULL;
+    questions_close(app->questions);
+    owners_close(app->owners);
+    app->questions = NULL;
+    app->owners = NULL;
     afters_close(app->afters);
     past_close(app->past);
     app->afters = NULL;

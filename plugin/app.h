@@ -23,8 +23,10 @@ struct guard;
 struct httpd;
 struct index;
 struct pins;
+struct questions;
 struct lines;
 struct loop;
+struct owners;
 struct past;
 struct routes;
 struct rt_api;
@@ -67,6 +69,8 @@ struct app {
     struct afters *afters;
     struct pins *pins;
     struct verifies *verifies;
+    struct owners *owners;
+    struct questions *questions; /* that the model asked the owner */
     struct past *past;    /* keeps the index of past calls true */
     struct timer *keeper; /* expiry, and adoption of what another instance leaves behind */
     uint64_t expire_at_ms;

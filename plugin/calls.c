@@ -10,6 +10,7 @@
 #include "plugin/calls_int.h"
 #include "plugin/lines.h"
 #include "plugin/notice.h"
+#include "plugin/questions.h"
 #include "plugin/runs.h"
 #include "plugin/screen.h"
 
@@ -228,6 +229,7 @@ static int settings(struct live *lc, struct call_settings *set)
         .filler_after_ms = c->call.filler_after_ms,
         .progress_every_ms = c->call.progress_every_ms,
         .tool_timeout_ms = c->call.tool_timeout_ms,
+        .owner_timeout_ms = c->outbound.ask_owner_timeout_ms,
         .max_duration_ms = (uint64_t)c->call.max_duration_min * 60000u,
         .silence_ms = c->call.auto_end_on_silence ? (uint64_t)c->call.silence_timeout_s * 1000u : 0,
         .tools = live_ask_available(lc) ? live_tools(lc) : CALL_TOOLS_NONE,
@@ -418,7 +420,7 @@ static void adopt(struct calls *cs, const struct journal_found *f)
     for (unsigned i = 0; i < f->n_tools && r.n_tools < CALL_TOOLS_PENDING; i++)
         tools[r.n_tools++] = (struct call_restore_tool){f->tools[i].tool_call, f->tools[i].name,
                                                         f->tools[i].arguments, f->tools[i].state,
-                                                        f->tools[i].output};
+                                                        f->tools[i].output, age(wall, f->tools[i].at)};
     transcript_restore(&lc->call.transcript, f->last_pos, f->last_items, f->last_items_pos,
                        f->n_last_items);
     if (f->has_direct_line) {
@@ -441,6 +443,7 @@ static void on_adopted(void *arg, int rc, const struct journal_found *found, uns
     cs->adopting = false;
     if (rc < 0) {
         log_error(&cs->app->log, "the calls of an earlier run could not be read: %s", err_name(rc));
+        questions_adopt(cs->app->questions);
         return;
     }
     cs->held_by_others = held_by_others;
@@ -456,6 +459,7 @@ static void on_adopted(void *arg, int rc, const struct journal_found *found, uns
         costs_reload(cs->app->costs);
     if (lines)
         live_lines_adopt(cs->app);
+    questions_adopt(cs->app->questions);
 }
 
 void calls_adopt(struct calls *cs)
@@ -463,8 +467,10 @@ void calls_adopt(struct calls *cs)
     if (cs->adopting || cs->leaving)
         return;
     cs->adopting = true;
-    if (journal_adopt(cs->app->store, on_adopted, cs) < 0)
+    if (journal_adopt(cs->app->store, on_adopted, cs) < 0) {
         cs->adopting = false;
+        questions_adopt(cs->app->questions);
+    }
 }
 
 unsigned calls_held_by_others(const struct calls *cs)

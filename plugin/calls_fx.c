@@ -8,6 +8,7 @@
 #include "plugin/afters.h"
 #include "plugin/calls_int.h"
 #include "plugin/notice.h"
+#include "plugin/questions.h"
 #include "plugin/realtime/rt_event.h"
 #include "plugin/runs.h"
 #include "plugin/steer.h"
@@ -279,7 +280,8 @@ static void do_native(struct live *lc, const struct tool *t)
     struct native_ask ask = {.call = str_of(lc->id), .tool_call = str_of(t->id), .name = str_of(t->name),
                              .arguments = str_of(t->arguments), .number = str_of(lc->from),
                              .person = str_of(lc->person), .access = lc->access,
-                             .session_key = str_of(lc->session_key)};
+                             .session_key = str_of(lc->session_key), .owner = live_owner(lc),
+                             .purpose = json_get_str(lc->spec, "purpose")};
 
     natives_run(lc->owner->app, &ask);
 }
@@ -316,6 +318,7 @@ static void plan_after(struct live *lc)
         .received_wall_ms = lc->received_wall_ms,
         .duration_ms = c->live_since_ms > 0 ? loop_now_ms(app->loop) - c->live_since_ms : 0};
 
+    questions_over(app->questions, str_of(lc->id));
     afters_plan(app->afters, &after);
 }
 
@@ -503,7 +506,7 @@ bool live_effects(struct live *lc)
                 steer_collect_pin(cs->app, str_of(lc->id), str_of(fx->u.tool.tool->id));
             else if (fx->u.tool.tool->kind == TOOL_PIN)
                 do_verify(lc, fx->u.tool.tool, fx->u.tool.keys);
-            else if (fx->u.tool.tool->kind == TOOL_NATIVE)
+            else if (fx->u.tool.tool->kind == TOOL_NATIVE || fx->u.tool.tool->kind == TOOL_OWNER)
                 do_native(lc, fx->u.tool.tool);
             else
                 do_ask(lc, fx->u.tool.tool, fx->u.tool.resumed);

@@ -121,6 +121,8 @@ void live_lines_adopt(struct app *app);
 /* The line is told later, from the loop: it must not answer into effects that are being carried out. */
 void live_tell_line(struct live *lc, enum call_line what, struct str text);
 void live_end_line(struct live *lc);
+/* The chat of whoever the call was placed for, if it can be written to now; else "". */
+struct str live_owner(const struct live *lc);
 bool live_is(const struct live *lc, struct str openai_call_id); /* now or earlier */
 void live_line_free(struct live *lc);
 /* After a step of a call that is followed; over: it was the last. */

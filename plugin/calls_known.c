@@ -22,6 +22,8 @@ void live_look_up_access(struct live *lc)
     else
         lc->natives.n = 0;
     steer_of(&lc->natives, lc->owner->app, str_of(lc->id), &lc->access, lc->recorded);
+    if (live_owner(lc).n > 0) /* whoever is called: it is the owner who is asked */
+        natives_add(&lc->natives, "ask_owner");
 }
 
 void live_prompt(const struct live *lc, struct prompt_input *in)

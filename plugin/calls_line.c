@@ -8,6 +8,8 @@
 #include "plugin/calls_int.h"
 #include "plugin/lines.h"
 #include "plugin/notice.h"
+#include "plugin/owner.h"
+#include "plugin/questions.h"
 #include "plugin/runs.h"
 #include "plugin/screen.h"
 
@@ -33,6 +35,13 @@ int live_line_settings(struct live *lc, struct call_settings *set)
     lc->first = prompt_first(message, notice);
     set->first = str_of(lc->first);
     return lc->first != NULL ? 0 : ERR_NOMEM;
+}
+
+struct str live_owner(const struct live *lc)
+{
+    struct str owner = lc->outbound ? json_get_str(lc->spec, "owner") : STR("");
+
+    return owner.n > 0 && owner_reachable(lc->owner->app, owner) ? owner : STR("");
 }
 
 /* What the line said when it began is in its own machine; this says the same for what goes on here. */

@@ -9,6 +9,8 @@
 #include "plugin/base/mem.h"
 #include "plugin/call/call.h"
 #include "plugin/calls.h"
+#include "plugin/owner.h"
+#include "plugin/questions.h"
 #include "plugin/verify.h"
 
 #include <stdio.h>
@@ -26,12 +28,15 @@ struct message {
     void *arg;
     char identity[256];
     char text[TEXT_MAX];
+    char *session_key; /* NULL: out of memory, or none */
+    uint64_t at;
     bool from_them;
 };
 
 static void message_over(struct message *m, int rc, struct str json)
 {
     m->fn(m->arg, rc, json);
+    mem_free(m->session_key);
     mem_free(m);
 }
 
@@ -154,14 +159,47 @@ static void answered(struct message *m, struct str reply)
     buf_free(&b);
 }
 
+/* It is no answer to anything: a code, a wish for one, or a part of the conversation. */
+static void take(struct message *m)
+{
+    struct app *app = m->app;
+    struct people_message row = {.identity = str_of(m->identity), .session_key = str_of(m->session_key),
+                                 .from_them = m->from_them, .text = str_of(m->text), .at = m->at};
+    bool links = m->from_them && app->config->sessions.auto_link_by_phone;
+    char code[CODE_DIGITS + 1];
+
+    if (links && is_code(str_of(m->text), code)) {
+        /* A code is no part of a conversation: it is not kept. */
+        if (people_code_use(app->store, str_of(m->identity), str_of(code), clock_wall_ms(), on_code_typed, m) < 0)
+            message_over(m, ERR_FULL, STR("{}"));
+        return;
+    }
+    if (links && asks_for_code(str_of(m->text))) {
+        make_chat_code(m);
+        return;
+    }
+    (void)people_message(app->store, &row, NULL, NULL);
+    look_for_call(m);
+}
+
+/* What answers a question of a call is for that call alone, and not kept as a part of the conversation. */
+static void on_offered(void *arg, int rc, struct str reply)
+{
+    struct message *m = arg;
+
+    if (rc == 0)
+        answered(m, reply);
+    else if (rc == ERR_CLOSED)
+        message_over(m, rc, STR("{}"));
+    else
+        take(m);
+}
+
 void chats_message(struct app *app, const struct json *message, chats_fn *fn, void *arg)
 {
     struct str channel = json_get_str(message, "channel"), peer = json_get_str(message, "peer");
     struct str text = str_trim(json_get_str(message, "text"));
-    struct people_message row = {.session_key = json_get_str(message, "session_key"), .text = text,
-                                 .at = (uint64_t)json_get_int(message, "at", (int64_t)clock_wall_ms())};
     struct str said = STR_NONE;
-    char code[CODE_DIGITS + 1];
     struct message *m;
 
     if (channel.n == 0 || peer.n == 0 || channel.n + peer.n > 200 || text.n == 0) {
@@ -177,6 +215,7 @@ void chats_message(struct app *app, const struct json *message, chats_fn *fn, vo
     m->fn = fn;
     m->arg = arg;
     m->from_them = !str_eqc(json_get_str(message, "who"), "assistant");
+    m->at = (uint64_t)json_get_int(message, "at", (int64_t)clock_wall_ms());
     (void)snprintf(m->identity, sizeof m->identity, "%.*s:%.*s", STR_ARG(channel), STR_ARG(peer));
     if (m->from_them ? verify_answered(app, str_of(m->identity), text, &said)
                      : verify_holds_code(app, str_of(m->identity), text)) {
@@ -185,21 +224,9 @@ void chats_message(struct app *app, const struct json *message, chats_fn *fn, vo
     }
     text = str_head(text, str_utf8_floor(text, TEXT_MAX - 1));
     (void)str_copy(m->text, sizeof m->text, text);
-    if (m->from_them && is_code(text, code) && app->config->sessions.auto_link_by_phone) {
-        /* A code is no part of a conversation: it is not kept. */
-        if (people_code_use(app->store, str_of(m->identity), str_of(code), clock_wall_ms(), on_code_typed, m) < 0)
-            message_over(m, ERR_FULL, STR("{}"));
-        return;
-    }
-    if (m->from_them && asks_for_code(text) && app->config->sessions.auto_link_by_phone) {
-        make_chat_code(m);
-        return;
-    }
-    row.identity = str_of(m->identity);
-    row.from_them = m->from_them;
-    row.text = str_of(m->text);
-    (void)people_message(app->store, &row, NULL, NULL);
-    look_for_call(m);
+    m->session_key = str_dup(json_get_str(message, "session_key"));
+    if (!m->from_them || !questions_offer(app->questions, str_of(m->identity), text, m->at, on_offered, m))
+        take(m);
 }
 
 /* ---- Links of the gateway's configuration ---- */
@@ -220,8 +247,9 @@ static void on_links(void *arg, int rc)
     w.fn(w.arg, rc, STR("{}"));
 }
 
-void chats_set_links(struct app *app, const struct json *groups, chats_fn *fn, void *arg)
+void chats_set_links(struct app *app, const struct json *links, chats_fn *fn, void *arg)
 {
+    const struct json *groups = json_get(links, "groups");
     struct people_group *list = mem_zalloc(GROUPS_MAX * sizeof *list);
     struct str *identities = mem_zalloc(GROUPS_MAX * PEOPLE_IDENTITIES_MAX * sizeof *identities);
     struct links_wait *w = MEM_NEW(struct links_wait);
@@ -247,6 +275,8 @@ void chats_set_links(struct app *app, const struct json *groups, chats_fn *fn, v
         mem_free(w);
         fn(arg, rc, STR("{}"));
     }
+    if (app->owners != NULL)
+        owners_set(app->owners, json_get(links, "owners"));
     mem_free(list);
     mem_free(identities);
 }

@@ -59,6 +59,7 @@ struct config { /* every text is NUL-terminated, "" when not set */
         struct zone_hours quiet_hours;  /* of the callee's own time zone */
         enum config_voicemail voicemail;
         const char *voicemail_message;  /* "": the assistant finds its own words */
+        const char *owner;              /* "telegram:777", or "" */
     } outbound;
     struct {
         bool dual;

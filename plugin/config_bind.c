@@ -56,6 +56,7 @@ static const struct member members[] = {
     U32(VOICE "outbound.retries", outbound.retries),
     TEXT(VOICE "outbound.voicemail_message", outbound.voicemail_message),
     U32(VOICE "outbound.hold_drop_after_seconds", outbound.hold_drop_after_s),
+    TEXT(VOICE "outbound.owner", outbound.owner),
     U32(VOICE "outbound.ask_owner_timeout_ms", outbound.ask_owner_timeout_ms),
     U32(VOICE "outbound.queue_max_minutes", outbound.queue_max_min),
     U32(VOICE "recording.max_mb", recording.max_mb),

@@ -128,6 +128,16 @@ static void check_twilio(struct config_reader *r)
 
 /* ---- calls that we place ---- */
 
+static void check_owner(struct config_reader *r)
+{
+    static const char path[] = VOICE "outbound.owner";
+    struct str owner = config_text_at(r, path);
+    size_t colon = str_find(owner, ':');
+
+    if (config_is_good(r, path) && (colon == 0 || colon + 1 >= owner.n || !config_is_visible(owner)))
+        CONFIG_FAULT(r, path, "must be a channel and who is written to there, such as telegram:777");
+}
+
 static void check_outbound(struct config_reader *r)
 {
     static const char country[] = VOICE "outbound.default_country";
@@ -246,6 +256,7 @@ void config_check_calling(struct config_reader *r)
 {
     check_twilio(r);
     check_outbound(r);
+    check_owner(r);
     check_destinations(r, "security.voice.destinations.allow");
     check_destinations(r, "security.voice.destinations.deny");
     check_targets(r);

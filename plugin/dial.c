@@ -12,6 +12,7 @@
 #include "plugin/costs.h"
 #include "plugin/lines_int.h"
 #include "plugin/notice.h"
+#include "plugin/owner.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -34,7 +35,8 @@ struct dial { /* a request that is not durable yet */
     struct line_settings set;
     char ref[LINE_REF_BYTES];
     uint64_t at_wall_ms, due_wall_ms;
-    struct buf spec;
+    char idem[KEY_BYTES + 1];
+    struct buf spec; /* not closed until it is known whose the call is */
 };
 
 static void dial_free(struct dial *d)
@@ -73,7 +75,8 @@ static const struct {
     size_t max; /* bytes of a text; 0: no text */
 } members[] = {{"to", PHONE_BYTES - 1},    {"message", MESSAGE_BYTES}, {"caller_id", PHONE_BYTES - 1},
                {"purpose", PURPOSE_BYTES}, {"context", CONTEXT_BYTES}, {"session", SESSION_BYTES},
-               {"idempotency_key", KEY_BYTES}, {"record", 0}, {"max_minutes", 0}, {"report", 0}};
+               {"owner", OWNER_BYTES - 1}, {"idempotency_key", KEY_BYTES}, {"record", 0}, {"max_minutes", 0},
+               {"report", 0}};
 
 static const char *report_fault(const struct json *report)
 {
@@ -112,7 +115,7 @@ static const char *fault_of(const struct config *c, const struct json *body, cha
         }
         if (!known) {
             (void)snprintf(text, cap, "%.*s is not known; possible are to, message, caller_id, purpose, context, "
-                           "session, record, max_minutes, report and idempotency_key",
+                           "session, owner, record, max_minutes, report and idempotency_key",
                            STR_ARG(str_head(json_key(m), 40)));
             return text;
         }
@@ -152,6 +155,7 @@ void dial_settings(const struct lines *ls, struct str to, const struct json *spe
 static int write_spec(struct dial *d, const struct json *body, struct str by)
 {
     static const char *const texts[] = {"message", "purpose", "context", "session", "caller_id"};
+    struct str owner = json_get_str(body, "owner");
 
     buf_init(&d->spec, SPEC_BYTES);
     jw_open(&d->spec, '{');
@@ -159,6 +163,8 @@ static int write_spec(struct dial *d, const struct json *body, struct str by)
     for (unsigned i = 0; i < sizeof texts / sizeof *texts; i++)
         if (json_get_str(body, texts[i]).n > 0)
             jw_kstr(&d->spec, texts[i], json_get_str(body, texts[i]));
+    if (owner.n > 0)
+        jw_kstr(&d->spec, "for", owner);
     if (json_get(body, "max_minutes") != NULL)
         jw_kint(&d->spec, "max_minutes", json_get_int(body, "max_minutes", 0));
     if (json_get(body, "report") != NULL) {
@@ -167,7 +173,6 @@ static int write_spec(struct dial *d, const struct json *body, struct str by)
     }
     if (d->ls->app->config->outbound.voicemail_message[0] != '\0')
         jw_kstrc(&d->spec, "voicemail_message", d->ls->app->config->outbound.voicemail_message);
-    jw_close(&d->spec, '}');
     return d->spec.rc;
 }
 
@@ -224,35 +229,83 @@ static void on_made(void *arg, int rc, enum line_made made, struct str call)
     dial_free(d);
 }
 
-static int put_rows(struct dial *d, struct str idem)
+/* Of what was asked for, not of whose it turned out to be. */
+static int hash_spec(struct dial *d, char hex[65])
 {
-    const struct config *c = d->ls->app->config;
     unsigned char hash[32];
-    char hex[2 * sizeof hash + 1];
     struct buf key;
     int rc;
+
+    buf_init(&key, SPEC_BYTES + 64);
+    (void)buf_printf(&key, "%s %.*s}", d->to.number, STR_ARG(buf_str(&d->spec)));
+    id_sha256(hash, buf_str(&key));
+    id_hex(hex, hash, sizeof hash);
+    rc = key.rc;
+    buf_free(&key);
+    return rc;
+}
+
+static void close_spec(struct dial *d, struct str owner, struct str session)
+{
+    if (owner.n > 0) {
+        jw_kstr(&d->spec, "owner", owner);
+        jw_kstr(&d->spec, "owner_session", session);
+    }
+    jw_close(&d->spec, '}');
+}
+
+static int put_rows(struct dial *d, struct str owner, struct str session)
+{
+    const struct config *c = d->ls->app->config;
+    char hex[65], key[KEY_BYTES + 8];
+    int rc = hash_spec(d, hex);
     struct journal_call call = {
         .id = str_of(d->id.text), .direction = STR("outbound"), .from = str_of(d->to.number), .from_kind = STR("e164"),
         .level = str_of(caller_level_name(d->verdict.level)), .state = STR(JOURNAL_WAITING),
         .received_at = d->at_wall_ms, .model = str_of(c->openai.model), .voice = str_of(c->openai.voice)};
     struct line_row row = {.call = call.id, .carrier = str_of(lines_carrier(d->ls)), .ref = str_of(d->ref),
                            .phase = STR("queued"), .number = call.from, .own = str_of(d->set.own),
-                           .spec = buf_str(&d->spec), .made_at = d->at_wall_ms, .due_at = d->due_wall_ms};
+                           .made_at = d->at_wall_ms, .due_at = d->due_wall_ms};
 
-    buf_init(&key, SPEC_BYTES + 64);
-    (void)buf_printf(&key, "%s %.*s", d->to.number, STR_ARG(buf_str(&d->spec)));
-    id_sha256(hash, buf_str(&key));
-    id_hex(hex, hash, sizeof hash);
-    buf_clear(&key);
-    if (idem.n > 0) { /* askers' keys never meet the ones we make for incoming legs */
-        (void)buf_printf(&key, "key:%.*s", STR_ARG(idem));
-        row.idem = buf_str(&key);
+    close_spec(d, owner, session);
+    row.spec = buf_str(&d->spec);
+    if (d->idem[0] != '\0') { /* askers' keys never meet the ones we make for incoming legs */
+        (void)snprintf(key, sizeof key, "key:%s", d->idem);
+        row.idem = str_of(key);
         row.idem_hash = str_of(hex);
     }
-    rc = key.rc < 0 ? key.rc
-                    : line_put(d->ls->app->store, &call, &row, clock_mono_ms() + CLAIM_MS, on_made, d);
-    buf_free(&key);
-    return rc;
+    if (rc == 0)
+        rc = d->spec.rc;
+    return rc < 0 ? rc : line_put(d->ls->app->store, &call, &row, clock_mono_ms() + CLAIM_MS, on_made, d);
+}
+
+static void on_owner(void *arg, struct str owner, struct str session)
+{
+    struct dial *d = arg;
+
+    if (d->ls->leaving) {
+        refuse(d->fn, d->arg, 503, "shutting down; try again", NULL);
+        dial_free(d);
+    } else if (put_rows(d, owner, session) < 0) {
+        refuse(d->fn, d->arg, 503, "the call could not be recorded; try again", NULL);
+        dial_free(d);
+    }
+}
+
+static void put_when_owner_is_known(struct dial *d, const struct json *body)
+{
+    const struct json *report = json_get(body, "report");
+    struct owner_ask ask = {json_get_str(body, "owner"), json_get_str(body, "session")};
+    struct str channel = json_get_str(report, "channel"), to = json_get_str(report, "to");
+    char chat[OWNER_BYTES];
+
+    /* Who has it told to a chat owns it, unless that is a room: an answer is taken from one person alone. */
+    if (ask.named.n == 0 && to.n > 0 && to.p[0] != '-' && str_find(to, ':') == to.n &&
+        snprintf(chat, sizeof chat, "%.*s:%.*s", STR_ARG(channel), STR_ARG(to)) < (int)sizeof chat)
+        ask.named = str_of(chat);
+    if (ask.session.n == 0)
+        ask.session = json_get_str(report, "session");
+    owner_find(d->ls->app, &ask, on_owner, d);
 }
 
 /* A linked number of the owner's is what may be called where nothing is configured. */
@@ -343,10 +396,12 @@ void dial_ask(struct app *app, const struct json *body, struct str idem, struct 
     }
     if (idem.n == 0)
         idem = json_get_str(body, "idempotency_key");
-    if (write_spec(d, body, by) < 0 || lines_fresh_ref(d->ref) < 0 || id_make(&d->id, "call_", d->at_wall_ms) < 0 ||
-        put_rows(d, str_head(idem, KEY_BYTES)) < 0) {
+    (void)str_copy(d->idem, sizeof d->idem, str_head(idem, KEY_BYTES));
+    if (write_spec(d, body, by) < 0 || lines_fresh_ref(d->ref) < 0 || id_make(&d->id, "call_", d->at_wall_ms) < 0) {
         refuse(fn, arg, 503, "the call could not be recorded; try again", NULL);
         dial_free(d);
+    } else {
+        put_when_owner_is_known(d, body);
     }
 }
 

@@ -213,7 +213,7 @@ static bool command_with(struct inbox *in, const struct json *args)
         return true;
     }
     if (str_eqc(name, OC_CMD_LINKS_SET)) {
-        chats_set_links(app, json_get(args, "groups"), on_chat, in);
+        chats_set_links(app, args, on_chat, in);
         return true;
     }
     if (str_eqc(name, OC_CMD_POLICY_SET)) {

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* A handoff from being asked for to being a row; afters.c delivers it. */
 #include "memory/journal.h"
+#include "memory/lines.h"
 #include "memory/people.h"
 #include "plugin/afters.h"
 #include "plugin/app.h"
 #include "plugin/base/clock.h"
 #include "plugin/base/json.h"
 #include "plugin/base/mem.h"
+#include "plugin/base/phone.h"
+#include "plugin/owner.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -163,6 +166,7 @@ struct telling {
     const char *kind;
     char *call, *text;
     char *session_key;
+    char number[PHONE_BYTES];
 };
 
 static void telling_free(struct telling *t)
@@ -196,45 +200,80 @@ bool afters_address(const struct config *c, const struct json *person, struct st
     return false;
 }
 
+/* To whom it is told is known. */
+static void tell_chat(struct telling *t, struct str channel, struct str to)
+{
+    struct id id;
+    struct buf b;
+
+    buf_init(&b, 16384);
+    jw_open(&b, '{');
+    jw_kstr(&b, "channel", channel);
+    jw_kstr(&b, "to", to);
+    jw_kstrc(&b, "session_key", t->session_key);
+    jw_kstrc(&b, "text", t->text);
+    jw_close(&b, '}');
+    id_derive(&id, "out_", str_of(t->call), str_of(t->kind));
+    if (b.rc == 0 && t->app->afters != NULL)
+        afters_put(t->app->afters, t->kind, str_of(t->call), str_of(id.text), buf_str(&b));
+    buf_free(&b);
+}
+
 static void on_told_person(void *arg, int rc, struct str json)
 {
     struct telling *t = arg;
     struct json *doc = NULL;
     struct str channel, to;
-    struct id id;
-    struct buf b;
 
-    buf_init(&b, 16384);
-    if (rc == 0 && json_parse(&doc, json, NULL) == 0 && afters_address(t->app->config, doc, &channel, &to)) {
-        jw_open(&b, '{');
-        jw_kstr(&b, "channel", channel);
-        jw_kstr(&b, "to", to);
-        jw_kstrc(&b, "session_key", t->session_key);
-        jw_kstrc(&b, "text", t->text);
-        jw_close(&b, '}');
-        id_derive(&id, "out_", str_of(t->call), str_of(t->kind));
-        if (b.rc == 0 && t->app->afters != NULL)
-            afters_put(t->app->afters, t->kind, str_of(t->call), str_of(id.text), buf_str(&b));
-    }
+    if (rc == 0 && json_parse(&doc, json, NULL) == 0 && afters_address(t->app->config, doc, &channel, &to))
+        tell_chat(t, channel, to);
     json_free(doc);
-    buf_free(&b);
     telling_free(t);
+}
+
+static void tell_person(struct telling *t)
+{
+    if (t->number[0] == '\0' || people_get(t->app->store, str_of(t->number), on_told_person, t) < 0)
+        telling_free(t);
+}
+
+/* What comes in of a placed call is its owner's, not the callee's. */
+static void on_told_line(void *arg, int rc, const struct line_row *rows, unsigned n)
+{
+    struct telling *t = arg;
+    struct json *spec = NULL;
+    struct str owner = STR("");
+    size_t colon;
+
+    if (rc == 0 && n > 0 && json_parse(&spec, rows[0].spec, NULL) == 0)
+        owner = json_get_str(spec, "owner");
+    colon = str_find(owner, ':');
+    if (owner_reachable(t->app, owner)) {
+        t->session_key[0] = '\0'; /* that is the callee's */
+        tell_chat(t, str_head(owner, colon), str_skip(owner, colon + 1));
+        telling_free(t);
+    } else {
+        tell_person(t);
+    }
+    json_free(spec);
 }
 
 static void on_told_call(void *arg, int rc, struct str json)
 {
     struct telling *t = arg;
     struct json *doc = NULL;
-    struct str number = STR("");
+    bool placed = false;
 
     if (rc == 0 && json_parse(&doc, json, NULL) == 0) {
-        number = json_get_str(doc, "from");
+        (void)str_copy(t->number, sizeof t->number, json_get_str(doc, "from"));
         t->session_key = str_dup(json_get_str(doc, "session_key"));
+        placed = str_eqc(json_get_str(doc, "direction"), "outbound");
     }
-    if (number.n == 0 || t->session_key == NULL ||
-        people_get(t->app->store, number, on_told_person, t) < 0)
-        telling_free(t);
     json_free(doc);
+    if (t->session_key == NULL)
+        telling_free(t);
+    else if (!placed || line_row_of(t->app->store, str_of(t->call), on_told_line, t) < 0)
+        tell_person(t);
 }
 
 void afters_tell(struct app *app, const char *kind, struct str call, struct str text)

@@ -11,6 +11,7 @@
 #include "plugin/calls.h"
 #include "plugin/chats.h"
 #include "plugin/net/loop.h"
+#include "plugin/questions.h"
 #include "plugin/steer.h"
 
 #include <stdio.h>
@@ -44,6 +45,11 @@ static const struct declared {
      "{\"type\":\"object\",\"properties\":{\"channel\":{\"type\":\"string\",\"description\":\"telegram, discord "
      "...\"},\"reason\":{\"type\":\"string\",\"description\":\"What they want there, with the content to send, in "
      "full\"}},\"required\":[\"channel\"]}"},
+    {"ask_owner",
+     "Asks the person you call for, your owner, in their chat, and waits for the answer: for a decision or a fact that "
+     "only they can give. Say first that you ask them. The person on the telephone may hear the answer.",
+     "{\"type\":\"object\",\"properties\":{\"question\":{\"type\":\"string\",\"description\":\"One question that "
+     "can be understood without having heard the call, with the choices there are\"}},\"required\":[\"question\"]}"},
     {"remember_caller",
      "Keeps what the caller says of themselves for later calls: their name, the language they want, a short note. "
      "Only what they said and want kept.",
@@ -247,6 +253,10 @@ void natives_run(struct app *app, const struct native_ask *ask)
 
     if (steer_run(app, ask))
         return;
+    if (str_eqc(ask->name, "ask_owner")) {
+        questions_ask(app, ask);
+        return;
+    }
     n = native_new(app, ask->call, ask->tool_call);
     if (n == NULL)
         return;

@@ -3,8 +3,8 @@
 #define PLUGIN_NATIVES_H
 /*
  * Tools of the model that this plugin answers itself, in milliseconds, before the slower agent: memory_search,
- * memory_get, remember_caller, and those that steer the call (steer.h). Which of them a call has follows from what its
- * caller's level opens. Loop thread.
+ * memory_get, remember_caller, ask_owner (questions.h), and those that steer the call (steer.h). Which of them a call
+ * has follows from what its caller's level opens. Loop thread.
  */
 #include "plugin/realtime/rt_session.h"
 #include "sessions/access.h"
@@ -27,6 +27,7 @@ unsigned natives_declare(struct rt_session_tool *out, const struct natives *nati
 struct native_ask { /* borrowed */
     struct str call, tool_call, name, arguments;
     struct str number, person, session_key;
+    struct str owner, purpose; /* of a placed call: whom it may ask, what it is for */
     struct access access;
 };
 /* calls_tool_done() answers, later and once. */

@@ -106,6 +106,11 @@ static void call_of_ours(struct buf *b, const struct prompt_input *in)
                               "it unasked.\n"));
     if (in->message.n > 0 && in->so_far.n == 0)
         fenced(b, "That message", in->message);
+    if (has_native(in, "ask_owner"))
+        (void)buf_puts(b, STR("For a decision or a fact that only your owner can give, say that you ask them and call "
+                              "ask_owner, with one question that can be understood without this call. Keep the person "
+                              "company while you wait. If no answer comes, say honestly that you could not reach "
+                              "them. Tell of the answer what concerns the person, and nothing of how you got it.\n"));
     (void)buf_puts(b, STR("When that is done, or cannot be done, say goodbye.\n"));
 }
 

@@ -124,7 +124,7 @@ struct steering { /* one action under way; first a message: the machine must not
     struct loop_msg msg;
     struct app *app;
     const struct steer *steer;
-    char call[ID_BYTES], tool_call[CALL_TOOL_ID_BYTES];
+    char call[ID_BYTES], tool_call[CALL_TOOL_ID_BYTES], number[PHONE_BYTES];
     char *arguments; /* owned */
 };
 
@@ -219,6 +219,8 @@ static void dial(struct steering *st, const struct json *args)
     for (unsigned i = 0; i < 4; i++)
         if (json_get_str(args, fields[i]).n > 0)
             jw_kstr(&b, fields[i], json_get_str(args, fields[i]));
+    if (st->number[0] != '\0')
+        jw_kstrc(&b, "owner", st->number); /* the one who asks for it gets its result */
     jw_close(&b, '}');
     if (b.rc < 0 || json_parse(&body, buf_str(&b), NULL) < 0)
         fail(st, ERR_INVALID, STR("the arguments are too long."));
@@ -293,6 +295,7 @@ bool steer_run(struct app *app, const struct native_ask *ask)
     st->arguments = str_dup(ask->arguments);
     (void)str_copy(st->call, sizeof st->call, ask->call);
     (void)str_copy(st->tool_call, sizeof st->tool_call, ask->tool_call);
+    (void)str_copy(st->number, sizeof st->number, ask->number);
     if (st->arguments == NULL || loop_post(app->loop, &st->msg) < 0) {
         mem_free(st->arguments);
         mem_free(st);

@@ -22,6 +22,8 @@ const DESTROY_MS = 1500;
 /** How long a start waits for what a predecessor still holds. */
 const WAIT_MS = 6000;
 const RETRY_MS = 200;
+/** How long after the start any message may answer a question of an earlier run. */
+const START_MS = 3000;
 
 /*
  * A reload runs another copy of this package, with another copy of the shared object: they know of each
@@ -52,6 +54,8 @@ export class Account {
   #mirror;
   #links;
   #live = new Set();
+  #questions = new Map(); // id -> the chat whose next message is meant for a call
+  #runningSince = Infinity;
   #asked = new Map(); // token -> AbortController
   #ended = false;
   #country = "";
@@ -75,6 +79,14 @@ export class Account {
   /** Whose national numbers are understood ("DE"), or "". */
   get country() {
     return this.#country;
+  }
+
+  /**
+   * Whether the next message of that chat ("telegram:777") may answer a question of a call. Just after the start it
+   * is not known yet: those of an earlier run are being read.
+   */
+  asks(identity) {
+    return Date.now() - this.#runningSince < START_MS || [...this.#questions.values()].includes(identity);
   }
 
   warn(text) {
@@ -173,6 +185,7 @@ export class Account {
 
   #running(ready) {
     this.#country = ready.default_country ?? "";
+    this.#runningSince = Date.now();
     setRunning(this);
     warmUp(this.#runtime, this.#ctx.abortSignal).then(
       (ms) => this.#ctx.log?.debug?.(`the agent is warm after ${ms} ms`),
@@ -218,6 +231,11 @@ export class Account {
     if (name === "call.ended") this.#live.delete(call);
     if (name === "call.incoming") {
       this.#ctx.setStatus({ ...this.#ctx.getStatus(), lastInboundAt: Date.now() });
+    }
+    if (name === "call.question") {
+      const { id, identity, state: how } = parse(json);
+      if (how === "open") this.#questions.set(id, identity);
+      else this.#questions.delete(id);
     }
     /* Who listens may read the rest by voice.call; what was said is not spread further than asked. */
     const { at, reason } = parse(json);

@@ -55,6 +55,14 @@ function reportOf({ sessionKey, deliveryContext: where, getRuntimeConfig, config
   return Object.keys(report).length ? report : undefined;
 }
 
+/** Who is asked in mid-call what only they can decide: whoever asks for the call, in their own chat. */
+function ownerOf({ messageChannel, requesterSenderId: sender }) {
+  if (!messageChannel || !sender) return undefined;
+  if (messageChannel === CHANNEL) return normalizeNumber(sender) ?? undefined;
+  const owner = `${messageChannel}:${String(sender).replace(new RegExp(`^${messageChannel}:`, "i"), "")}`;
+  return owner.length < 224 ? owner : undefined;
+}
+
 /** A turn that is run again has the same ids, and makes no second call. */
 function keyOf({ sessionKey, sessionId }, toolCallId) {
   const hash = createHash("sha256").update(JSON.stringify([sessionKey, sessionId, toolCallId])).digest("hex");
@@ -70,7 +78,7 @@ async function callFor(context, toolCallId, { to, ...rest }) {
     const own = !to?.trim() || /^me$/i.test(to.trim());
     const number = own ? await numberOfSender(account, context) : to;
     const placed = await placeCall(account, {
-      ...rest, to: number, report: reportOf(context), idempotency_key: keyOf(context, toolCallId),
+      ...rest, to: number, report: reportOf(context), owner: ownerOf(context), idempotency_key: keyOf(context, toolCallId),
     });
     return answer({
       ...placed,

@@ -3,8 +3,9 @@
 // reads link codes, and lets a live call know what its caller types meanwhile.
 //
 // message_received comes after admission: a sender who is not allowed, or not yet paired, never gets here.
+import { setTimeout as delay } from "node:timers/promises";
 import { OC } from "./native.js";
-import { CHANNEL } from "./section.js";
+import { CHANNEL, sectionOf } from "./section.js";
 import { deliver } from "./send.js";
 import { state } from "./state.js";
 
@@ -16,6 +17,10 @@ const COMMAND_MS = 5000;
 /** How long the agent's turn waits to learn whether a code, or a word into a live call, was meant for us. */
 const CLAIM_MS = 400;
 const CLAIMS_MAX = 256;
+/** The same where the message most likely answers a question of a call. */
+const ANSWER_MS = COMMAND_MS + 500;
+/** After the gateway's start: how long the channel may take until it is known whether it asks anything. */
+const START_MS = 15000;
 
 const CODE = /(?<![0-9])[0-9]{3}[ -]?[0-9]{3}(?![0-9])/;
 const CODE_TEXT_MAX = 80;
@@ -49,13 +54,33 @@ export class ChatFeed {
   #dropped = 0;
   #peers = new Map(); // channel + account + conversation -> peer
   #claims = new Map(); // channel + message id -> { answer, claimed }
+  #bornAt = Date.now();
+
+  /** The channel is about to start: an answer may have waited for that. */
+  #starting() {
+    return !state.account && Date.now() - this.#bornAt < START_MS && sectionOf(state.runtime?.config.current())?.enabled === true;
+  }
+
+  /** The account once it runs; null when it does not. */
+  async #account() {
+    while (this.#starting()) await delay(50);
+    return state.account;
+  }
+
+  /** How long the agent's turn waits for that message's meaning; 0: not at all. */
+  #patience(identity, text) {
+    if (this.#starting() || state.account?.asks(identity)) return ANSWER_MS;
+    const code = text.length <= CODE_TEXT_MAX && (CODE.test(text) || ASKS_FOR_CODE.test(text));
+    return code || state.account?.live > 0 ? CLAIM_MS : 0;
+  }
 
   /** message_received */
   received(event, ctx) {
     const channel = ctx?.channelId;
     const peer = event.senderId ?? ctx?.senderId;
     const sessionKey = event.sessionKey ?? ctx?.sessionKey ?? "";
-    if (!state.account || !channel || channel === CHANNEL || !peer || isShared(event, ctx, sessionKey)) return;
+    if ((!state.account && !this.#starting()) || !channel || channel === CHANNEL || !peer
+      || isShared(event, ctx, sessionKey)) return;
     const text = limitBytes(String(event.content ?? "").trim(), TEXT_MAX_BYTES);
     if (!text || text.startsWith("/")) return;
     const to = event.metadata?.originatingTo ?? ctx.conversationId ?? event.from;
@@ -65,10 +90,10 @@ export class ChatFeed {
         channel, peer: String(peer), account: ctx.accountId, session_key: sessionKey, who: "them", text,
         at: event.timestamp ?? Date.now(),
       },
-      to, claimed: false, sent: false, answer: null, settle: null,
+      to, claimed: false, sent: false, answer: null, settle: null, patience: this.#patience(`${channel}:${peer}`, text),
     };
     const id = event.messageId ?? ctx.messageId;
-    if (id && (state.account.live > 0 || (text.length <= CODE_TEXT_MAX && (CODE.test(text) || ASKS_FOR_CODE.test(text))))) {
+    if (id && entry.patience > 0) {
       entry.answer = new Promise((resolve) => { entry.settle = resolve; });
       this.#claims.set(`${channel}|${id}`, entry);
       if (this.#claims.size > CLAIMS_MAX) this.#claims.delete(this.#claims.keys().next().value);
@@ -77,8 +102,8 @@ export class ChatFeed {
   }
 
   /**
-   * before_dispatch: a code, or what is typed into a live call, is answered here and not by the agent.
-   * Waits only for those, and not for long; a later answer is sent by itself.
+   * before_dispatch: a code, the answer to a question of a call, or what is typed into a live call, is answered here
+   * and not by the agent. Waits only for those, and not for long; a later answer is sent by itself.
    */
   async claim(event, ctx) {
     const key = `${ctx?.channelId ?? event.channel}|${event.messageId ?? ctx?.messageId}`;
@@ -86,7 +111,7 @@ export class ChatFeed {
     if (!entry) return undefined;
     this.#claims.delete(key);
     let timer;
-    const late = new Promise((resolve) => { timer = setTimeout(resolve, CLAIM_MS, null); });
+    const late = new Promise((resolve) => { timer = setTimeout(resolve, entry.patience, null); });
     const reply = await Promise.race([entry.answer, late]);
     clearTimeout(timer);
     if (!reply) return undefined;
@@ -147,7 +172,7 @@ export class ChatFeed {
   async #pass(entry) {
     let timer;
     try {
-      const account = state.account;
+      const account = await this.#account();
       const late = new Promise((_, reject) => {
         timer = setTimeout(reject, COMMAND_MS, new Error("the plugin did not answer"));
       });
@@ -182,5 +207,5 @@ export function registerChatHooks(api) {
   const feed = new ChatFeed();
   api.on("message_received", (event, ctx) => feed.received(event, ctx));
   api.on("message_sent", (event, ctx) => feed.sent(event, ctx));
-  api.on("before_dispatch", (event, ctx) => feed.claim(event, ctx), { timeoutMs: CLAIM_MS * 2 });
+  api.on("before_dispatch", (event, ctx) => feed.claim(event, ctx), { timeoutMs: ANSWER_MS + CLAIM_MS });
 }

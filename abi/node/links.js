@@ -8,6 +8,7 @@ const POLL_MS = 2000;
 const GROUPS_MAX = 4096;
 const IDENTITIES_MAX = 64;
 const IDENTITY_MAX = 200;
+const OWNERS_MAX = 32;
 
 /** An identity as it is compared: "voice:+1555...", "telegram:777"; null for what names no channel. */
 function identityOf(entry) {
@@ -28,6 +29,16 @@ export function linkGroups(cfg) {
     return [...new Set(identities)].slice(0, IDENTITIES_MAX);
   });
   return groups.filter((group) => group.length).slice(0, GROUPS_MAX);
+}
+
+/**
+ * Whose calls are that nobody with a chat of their own asked for: the owners of commands by their rank, then
+ * the person in identityLinks if there is but one.
+ */
+export function ownersOf(cfg) {
+  const named = (cfg?.commands?.ownerAllowFrom ?? []).map(identityOf).filter(Boolean);
+  const groups = linkGroups(cfg);
+  return [...new Set([...named, ...(groups.length === 1 ? groups[0] : [])])].slice(0, OWNERS_MAX);
 }
 
 /** All identities of the person who has this number; without a link none. */
@@ -62,7 +73,8 @@ export class LinksMirror {
     if (this.#busy) return;
     this.#busy = true;
     try {
-      const text = JSON.stringify({ groups: linkGroups(this.#runtime.config.current()) });
+      const cfg = this.#runtime.config.current();
+      const text = JSON.stringify({ groups: linkGroups(cfg), owners: ownersOf(cfg) });
       if (text === this.#pushed) return;
       await this.#push(text).catch((error) => {
         if (error?.rc !== OC.ENOTSUP) throw error; /* a plugin that links nobody */

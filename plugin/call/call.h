@@ -116,6 +116,7 @@ enum call_tools { CALL_TOOLS_NONE = 0, CALL_TOOLS_SAFE, CALL_TOOLS_FULL };
 
 struct call_settings { /* copied into the call */
     uint32_t filler_after_ms, progress_every_ms, tool_timeout_ms;
+    uint32_t owner_timeout_ms; /* of the native tool ask_owner, in place of tool_timeout_ms */
     uint64_t max_duration_ms;
     uint64_t silence_ms; /* 0: off */
     enum call_tools tools;
@@ -149,7 +150,8 @@ enum tool_state { /* names in the journal: tool_state_name() */
     TOOL_LATE     /* an honest "not finished" went out; the run goes on and its result will be news */
 };
 
-enum tool_kind { TOOL_ASK, TOOL_NATIVE, TOOL_END, TOOL_PIN, TOOL_CONSENT, TOOL_UNKNOWN };
+/* OWNER: the native tool by which the model asks its owner in their chat; it may be begun again. */
+enum tool_kind { TOOL_ASK, TOOL_NATIVE, TOOL_OWNER, TOOL_END, TOOL_PIN, TOOL_CONSENT, TOOL_UNKNOWN };
 
 struct tool { /* one function call of the model */
     enum tool_state state;
@@ -280,7 +282,7 @@ enum call_fx_kind {
     CALL_FX_ATTACH,   /* open the sideband */
     CALL_FX_DETACH,   /* close it if open */
     CALL_FX_SEND,     /* u.send to the sideband */
-    CALL_FX_TOOL_RUN, /* u.tool: start working on it (TOOL_ASK, TOOL_NATIVE or TOOL_PIN) */
+    CALL_FX_TOOL_RUN, /* u.tool: start working on it (TOOL_ASK, TOOL_NATIVE, TOOL_OWNER or TOOL_PIN) */
     CALL_FX_TOOL_CANCEL, /* u.tool: its result is wanted no more; keep what has begun to act */
     CALL_FX_SAVE,     /* write the call's row: u.save columns by CALL_SAVE_* */
     CALL_FX_SAVE_TURN,/* u.turn */
@@ -405,6 +407,7 @@ void call_begin_waiting(struct call *c, struct call_now now, struct call_effects
 
 struct call_restore_tool {
     struct str id, name, arguments, state, output;
+    uint64_t age_ms; /* since it was asked for */
 };
 struct call_restored { /* what the journal has of it */
     struct str state, reason, detail;

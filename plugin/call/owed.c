@@ -161,6 +161,8 @@ static const char *why_not_again(const struct call *c, const struct tool *t)
         return c->set.tools == CALL_TOOLS_NONE ? tool_not_allowed_words : NULL;
     if (t->kind == TOOL_NATIVE) /* reading may come twice; what sends or keeps something may not */
         return strncmp(t->name, "memory_", 7) == 0 ? NULL : interrupted;
+    if (t->kind == TOOL_OWNER) /* the question is a row of its own, which says whether it was asked */
+        return NULL;
     /* What was said to prove something is kept nowhere. */
     return t->kind == TOOL_PIN ? verify_again : tool_unknown_words;
 }
@@ -183,7 +185,8 @@ void tool_not_there(struct call *c, struct tool *t, struct call_now now, struct 
     } else if (t->restored) {
         const char *why = why_not_again(c, t);
 
-        t->asked_at = now.mono_ms;
+        if (t->kind != TOOL_OWNER) /* the owner's time goes on */
+            t->asked_at = now.mono_ms;
         t->restored = false;
         if (why != NULL) {
             tool_refuse(c, t, why, now, fx);
@@ -364,6 +367,8 @@ void tools_restore(struct call *c, const struct call_restored *r, struct call_no
         t->acting = str_eqc(from->state, "acting") || str_eqc(from->state, "late_acting");
         t->batch = c->batch_seq;
         t->asked_at = t->since = now.mono_ms;
+        if (t->kind == TOOL_OWNER)
+            t->asked_at -= from->age_ms < now.mono_ms ? from->age_ms : now.mono_ms;
         if (from->output.n > 0 || str_eqc(from->state, "answered")) {
             t->output = tool_output_dup(from->output);
             t->acting = t->acting || t->output == NULL; /* it was done: never again */

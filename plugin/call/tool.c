@@ -36,6 +36,13 @@ static const char unfinished[] =
     "Not finished yet: this takes longer than a caller should wait. It is still being worked on. Tell "
     "the caller honestly that there is no result yet and that you will say so when it comes; do not "
     "guess a result.";
+static const char owner_silent[] =
+    "Your owner has not answered in time. Tell the person honestly that you could not reach them; do not guess an "
+    "answer. Go on without it, or offer that they will be told later. Should the answer come while this call lasts, "
+    "you will be told.";
+static const char bad_question[] = "The arguments were not understood. Call the tool again with {\"question\": \"one "
+                                   "question that can be understood without this call\"}.";
+
 struct id tool_item_id(const struct tool *t)
 {
     struct id id;
@@ -207,7 +214,8 @@ void tool_send(struct call *c, struct tool *t, struct call_now now, struct call_
 {
     if (!can_send(c))
         return;
-    send_output(t, str_of(t->state == TOOL_LATE ? unfinished : t->output ? t->output : tool_lost_words), fx);
+    send_output(t, str_of(t->state != TOOL_LATE ? t->output ? t->output : tool_lost_words
+                          : t->kind == TOOL_OWNER ? owner_silent : unfinished), fx);
     if (t->state == TOOL_READY)
         t->state = TOOL_SENT;
     t->since = now.mono_ms;
@@ -276,7 +284,7 @@ enum tool_kind tool_kind_of(const struct call *c, const struct tool *t)
         return TOOL_CONSENT;
     for (unsigned i = 0; i < c->set.n_native_tools; i++)
         if (strcmp(t->name, c->set.native_tools[i]) == 0)
-            return TOOL_NATIVE;
+            return strcmp(t->name, "ask_owner") == 0 ? TOOL_OWNER : TOOL_NATIVE;
     for (unsigned i = 0; i < c->set.n_custom_tools; i++)
         if (strcmp(t->name, c->set.custom_tools[i]) == 0)
             return TOOL_ASK;
@@ -354,6 +362,12 @@ static void tool_begin(struct call *c, struct tool *t, struct call_now now, stru
         }
         break;
     case TOOL_NATIVE: tool_start(c, t, false, now, fx); break;
+    case TOOL_OWNER:
+        if (has_text_argument(t, "question"))
+            tool_start(c, t, false, now, fx);
+        else
+            tool_refuse(c, t, bad_question, now, fx);
+        break;
     case TOOL_CONSENT: consent_begin(c, t, now, fx); break;
     case TOOL_END:
         fx_notify_tool(fx, t, "done", STR(""), 0);
@@ -477,6 +491,12 @@ bool tools_response_owed(const struct call *c, unsigned want)
     return (f->want & want) != 0 || (f->response_asked && (f->asked_for & want) != 0);
 }
 
+/* When the caller is told not to wait for it any longer. */
+static uint64_t limit_at(const struct call *c, const struct tool *t)
+{
+    return t->asked_at + (t->kind == TOOL_OWNER ? c->set.owner_timeout_ms : c->set.tool_timeout_ms);
+}
+
 void tools_run(struct call *c, struct call_now now, struct call_effects *fx)
 {
     for (unsigned i = 0; i < CALL_TOOLS_PENDING; i++) {
@@ -491,7 +511,7 @@ void tools_run(struct call *c, struct call_now now, struct call_effects *fx)
             tool_close(c, t, fx);
         } else if (t->state == TOOL_LATE && t->news_sent) {
             tool_news_run(c, t, now, fx);
-        } else if (t->state == TOOL_RUNNING && !c->held && now.mono_ms >= t->asked_at + c->set.tool_timeout_ms) {
+        } else if (t->state == TOOL_RUNNING && !c->held && now.mono_ms >= limit_at(c, t)) {
             t->state = TOOL_LATE;
             fx_save_tool(fx, t, tool_state_name(t), STR_NONE);
             fx_notify_tool(fx, t, "timeout", STR(""), now.mono_ms - t->asked_at);
@@ -517,7 +537,7 @@ uint64_t tools_deadline(const struct call *c)
         else if (t->state == TOOL_SENT || (t->state == TOOL_LATE && t->news_sent))
             at = sooner(at, t->since + CONFIRM_MS);
         else if (t->state == TOOL_RUNNING && !c->held)
-            at = sooner(at, t->asked_at + c->set.tool_timeout_ms);
+            at = sooner(at, limit_at(c, t));
     }
     return at;
 }

@@ -13,7 +13,7 @@ export const PUBLIC = 'https://voice.example.com';
 
 /**
  * @param {object} t the test's context
- * @param {object} [opts] people (see person.mjs), twilio (options of createTwilio), changes, rig (its options)
+ * @param {object} [opts] people (see person.mjs), twilio (options of createTwilio), changes, and those of rig()
  * @returns {Promise<Rig>} with twilio, dial(), state(), until()
  */
 export async function lineRig(t, { people = {}, twilio: how = {}, changes = {}, ...rest } = {}) {
@@ -36,7 +36,7 @@ export async function lineRig(t, { people = {}, twilio: how = {}, changes = {}, 
     twilio.route(PUBLIC, host.url);
     return host;
   };
-  await made.start();
+  await made.start(rest.host);
   /** Asks for a call; its id. */
   made.dial = async (body, status = 200) => {
     const res = await made.host.api('/call', { method: 'POST', body: { to: BOB, ...body } });

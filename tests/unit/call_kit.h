@@ -119,7 +119,7 @@ static inline void kit_on_tool(struct kit *k, const struct call_fx *f)
         k->cancels++;
         return;
     }
-    if (t->kind != TOOL_ASK && t->kind != TOOL_PIN && t->kind != TOOL_NATIVE)
+    if (t->kind != TOOL_ASK && t->kind != TOOL_PIN && t->kind != TOOL_NATIVE && t->kind != TOOL_OWNER)
         kit_fault(k, "TOOL_RUN for a tool that does not run");
     if (f->u.tool.keys.n > 0) {
         kit_copy(k->keys, sizeof k->keys, f->u.tool.keys);

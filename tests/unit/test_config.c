@@ -188,6 +188,7 @@ static void calling_set(const struct config *c)
     T_EQ(c->outbound.quiet_hours.to_min, 8 * 60);
     T_EQ(c->outbound.voicemail, CONFIG_VOICEMAIL_HANGUP);
     T_STR_EQ(c->outbound.voicemail_message, "Bye");
+    T_STR_EQ(c->outbound.owner, "telegram:777");
     T_STR_EQ(c->outbound.default_country, "DE");
     T_FALSE(c->recording.dual);
     T_STR_EQ(c->recording.encryption_key, HEX64);
@@ -231,7 +232,7 @@ static void everything_set(void)
          "             api_key_sid: SK0123456789abcdef0123456789abcdef, api_key_secret: d,\n"
          "             base_url: 'https://t.example.com'}\n"
          "    outbound: {quiet_hours: '22:30-08:00', voicemail: hangup, default_country: DE,\n"
-         "               voicemail_message: Bye}\n"
+         "               voicemail_message: Bye, owner: 'telegram:777'}\n"
          "    recording: {channels: mono, encryption_key: " HEX64 ",\n"
          "                consent: {+49: ask, +4930: none, '*': none, +1: notice}}\n"
          "    webhook:\n"
@@ -1007,6 +1008,8 @@ static void calling_faults(void)
         {"    outbound: {quiet_hours: '22:60-08:00'}\n", "quiet_hours: must be"},
         {"    outbound: {default_country: de}\n", "default_country: must be the two capital letters"},
         {"    outbound: {default_country: EU}\n", "default_country: must be the two capital letters"},
+        {"    outbound: {owner: ada}\n", "outbound.owner: must be a channel and who is written to there"},
+        {"    outbound: {owner: 'telegram:'}\n", "outbound.owner: must be a channel"},
         {"    outbound: {voicemail: beep}\n", "voicemail: must be hangup, message or continue"},
         {"    recording: {encryption_key: " HEX64 "}\n    x: 1\n", "8: channels.voice.x: no such key"},
         {"    recording: {encryption_key: 0011}\n", "encryption_key: must be 64 hex digits"},

@@ -313,6 +313,71 @@ static void actions_that_are_open_are_found_and_end_once(void)
     kit_done(&k);
 }
 
+struct questions_seen {
+    unsigned calls, n;
+    char id[64], answer[64], state[32];
+    uint64_t until;
+};
+
+static void on_questions(void *arg, int rc, const struct question_row *rows, unsigned n)
+{
+    struct questions_seen *s = arg;
+
+    T_OK(rc);
+    s->n = n;
+    if (n > 0) {
+        (void)str_copy(s->id, sizeof s->id, rows[0].id);
+        (void)str_copy(s->answer, sizeof s->answer, rows[0].answer);
+        (void)str_copy(s->state, sizeof s->state, rows[0].state);
+        s->until = rows[0].until;
+    }
+    s->calls++;
+}
+
+static struct questions_seen questions(struct kit *k, const char *call)
+{
+    struct questions_seen s = {0};
+
+    T_OK(question_rows(k->s, str_of(call), on_questions, &s));
+    T_TRUE(kit_wait(k, &s.calls, 1, 10000));
+    return s;
+}
+
+/* Asked once however often it is put; those that nobody waits for any more are found by their call alone. */
+static void questions_are_open_until_they_are_told(void)
+{
+    struct kit k;
+    struct heard h = {0};
+    struct questions_seen s;
+    struct question_row row = {.id = STR("qst_1"), .call = STR("call_1"), .text = STR("Eight?"), .state = STR("asked"),
+                               .identity = STR("telegram:777"), .asked_at = 5, .until = 500};
+
+    kit_init(&k);
+    kit_open(&k, 0);
+    (void)put(&k, "call_1", REF, "", "");
+    T_EQ(questions(&k, "").n, 0);
+    T_EQ(ASK(&k, &h, question_put(k.s, &row, on_rc, &h)), 0);
+    row.state = STR("answered");
+    row.answer = STR("Nine.");
+    T_EQ(ASK(&k, &h, question_put(k.s, &row, on_rc, &h)), 0);
+    s = questions(&k, "");
+    T_EQ(s.n, 1);
+    T_STR_EQ(s.id, "qst_1");
+    T_STR_EQ(s.answer, "Nine.");
+    T_STR_EQ(s.state, "answered");
+    T_EQ(s.until, 500);
+    T_EQ(questions(&k, "call_2").n, 0);
+    row.state = STR("told");
+    T_EQ(ASK(&k, &h, question_put(k.s, &row, on_rc, &h)), 0);
+    T_EQ(questions(&k, "").n, 0);
+    T_EQ(questions(&k, "call_1").n, 1);
+    row.call = STR("call_9"); /* forgotten meanwhile */
+    row.id = STR("qst_9");
+    T_EQ(ASK(&k, &h, question_put(k.s, &row, on_rc, &h)), 0);
+    T_EQ(questions(&k, "call_9").n, 0);
+    kit_done(&k);
+}
+
 int main(void)
 {
     T_RUN(a_key_makes_one_call);
@@ -320,5 +385,6 @@ int main(void)
     T_RUN(the_next_instance_knows_what_was_asked_for);
     T_RUN(rows_come_back);
     T_RUN(actions_that_are_open_are_found_and_end_once);
+    T_RUN(questions_are_open_until_they_are_told);
     return T_DONE();
 }

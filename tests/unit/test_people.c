@@ -678,8 +678,38 @@ static void nobody_listens(void)
     kit_done(&k);
 }
 
+/* Who wrote last in a session, and where somebody wrote last. */
+static void chats_by_session_and_identity(void)
+{
+    struct kit k;
+    struct heard h = {0};
+    struct people_message m = {STR("telegram:1"), STR("agent:a"), true, STR("t"), 5};
+
+    kit_init(&k);
+    kit_open(&k, 0);
+    T_EQ(ASK(&k, &h, people_message(k.s, &m, on_rc, &h)), 0);
+    m.identity = STR("telegram:2");
+    T_EQ(ASK(&k, &h, people_message(k.s, &m, on_rc, &h)), 0);
+    m.identity = STR("telegram:1");
+    m.session_key = STR("agent:b");
+    T_EQ(ASK(&k, &h, people_message(k.s, &m, on_rc, &h)), 0);
+    m.identity = STR("telegram:3");
+    m.from_them = false;
+    T_EQ(ASK(&k, &h, people_message(k.s, &m, on_rc, &h)), 0);
+    T_EQ(ASK(&k, &h, people_chat(k.s, STR("agent:a"), on_json, &h)), 0);
+    T_STR_EQ(h.json, "{\"identity\":\"telegram:2\",\"session_key\":\"agent:a\"}");
+    T_EQ(ASK(&k, &h, people_chat(k.s, STR("telegram:1"), on_json, &h)), 0);
+    T_STR_EQ(h.json, "{\"identity\":\"telegram:1\",\"session_key\":\"agent:b\"}");
+    T_EQ(ASK(&k, &h, people_chat(k.s, STR("telegram:3"), on_json, &h)), 0);
+    T_STR_EQ(h.json, "{}");
+    T_EQ(ASK(&k, &h, people_chat(k.s, STR(""), on_json, &h)), 0);
+    T_STR_EQ(h.json, "{}");
+    kit_done(&k);
+}
+
 int main(void)
 {
+    T_RUN(chats_by_session_and_identity);
     T_RUN(callers_are_known_again);
     T_RUN(what_they_say_of_themselves);
     T_RUN(two_become_one);

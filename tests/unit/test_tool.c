@@ -920,8 +920,8 @@ static void native_tools_run(void)
 static void native_tools_after_a_restart(void)
 {
     const struct call_restore_tool tools[] = {
-        {STR("call_s"), STR("memory_search"), STR("{}"), STR("asked"), STR("")},
-        {STR("call_h"), STR("handoff"), STR("{}"), STR("asked"), STR("")}};
+        {STR("call_s"), STR("memory_search"), STR("{}"), STR("asked"), STR(""), 0},
+        {STR("call_h"), STR("handoff"), STR("{}"), STR("asked"), STR(""), 0}};
     struct call_restored r = {.state = STR("live"), .age_ms = 5000, .live_age_ms = 4000, .turns = 2, .spoke = true,
                               .tools = tools, .n_tools = 2};
 
@@ -939,8 +939,75 @@ static void native_tools_after_a_restart(void)
     kit_close(&kit);
 }
 
+/* ---- The owner is asked ---- */
+
+static const char *const owner_natives[] = {"ask_owner"};
+
+static struct call_settings with_owner(void)
+{
+    struct call_settings set = with_natives(1);
+
+    set.native_tools = owner_natives;
+    set.owner_timeout_ms = 120000;
+    return set;
+}
+
+static void owner_has_a_limit_of_its_own(void)
+{
+    struct call_output q = kit_call("call_o", "ask_owner", "{\"question\":\"Eight or nine?\"}");
+    struct call_output bad = kit_call("call_b", "ask_owner", "{\"request\":\"?\"}");
+
+    kit_live(&kit, with_owner());
+    kit_calls(&kit, "resp_1", &q, 1);
+    T_EQ(kit.runs, 1);
+    kit_talk(&kit, 119000); /* beyond the limit of other tools */
+    T_EQ(kit.n_outputs, 0);
+    T_STR_EQ(kit.tool_saved, "asked");
+    kit_talk(&kit, 2000);
+    T_EQ(kit.n_outputs, 1);
+    T_STR_EQ(kit.tool_saved, "late");
+    T_STR_EQ(kit.phase, "timeout");
+    T_HAS(kit.output[0].text, "could not reach");
+    kit_result(&kit, "call_o", 0, "Nine.");
+    T_STR_EQ(kit.phase, "late");
+    T_EQ(kit.n_outputs, 1);
+    kit_close(&kit);
+
+    T_CASE("a question that is none");
+    kit_live(&kit, with_owner());
+    kit_calls(&kit, "resp_1", &bad, 1);
+    T_EQ(kit.runs, 0);
+    T_EQ(kit.n_outputs, 1);
+    kit_close(&kit);
+}
+
+/* Waits for the owner after a restart are no longer than without one. */
+static void owner_after_a_restart(void)
+{
+    const struct call_restore_tool tool = {STR("call_o"), STR("ask_owner"), STR("{\"question\":\"Eight?\"}"),
+                                           STR("asked"), STR(""), 50000};
+    struct call_restored r = {.state = STR("live"), .age_ms = 90000, .live_age_ms = 80000, .turns = 2, .spoke = true,
+                              .tools = &tool, .n_tools = 1};
+
+    kit_open(&kit, with_owner());
+    kit.now.mono_ms += 600000;
+    kit_restore(&kit, &r);
+    kit_session(&kit);
+    kit_error(&kit, "item_retrieve_invalid_item_id", kit.retrieve[0].event_id);
+    T_EQ(kit.runs, 1);
+    T_EQ(kit.resumed, 1);
+    kit_talk(&kit, 68000);
+    T_EQ(kit.n_outputs, 0);
+    kit_talk(&kit, 3000);
+    T_EQ(kit.n_outputs, 1);
+    T_STR_EQ(kit.tool_saved, "late");
+    kit_close(&kit);
+}
+
 int main(void)
 {
+    T_RUN(owner_has_a_limit_of_its_own);
+    T_RUN(owner_after_a_restart);
     T_RUN(one_answer);
     T_RUN(native_tools_run);
     T_RUN(native_tools_after_a_restart);
