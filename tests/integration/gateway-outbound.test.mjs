@@ -15,9 +15,14 @@ const BOB = '+15551230001';
 const CAROL = '+15551230002'; // a transfer target
 const MACHINE = '+15551230003';
 const DAN = '+15551230004';
+const EVE = '+15551230005';
 const ADA = '+15550003333'; // linked with telegram:777
 const PUBLIC = 'https://voice.example.com';
 const test = (name, run) => nodeTest(name, { skip: gatewaySkip }, run);
+
+/* The model asks its owner what the person on the telephone wants to know of them. */
+const brain = (ctx) => (ctx.trigger === 'speech' && ctx.callerText === 'Window or aisle' && ctx.tools.includes('ask_owner')
+  ? { items: [{ say: 'I am asking.' }, { call: 'ask_owner', args: { question: 'Window or aisle?' } }] } : null);
 
 let gateway;
 let model;
@@ -28,7 +33,7 @@ let twilio;
 before(async () => {
   if (gatewaySkip)
     return;
-  [openai, model, telegram] = await Promise.all([startOpenAI({ speed: 20 }),
+  [openai, model, telegram] = await Promise.all([startOpenAI({ speed: 20, brain }),
     startModel({ rules: [{ match: /./s, reply: 'Noted.' }] }), startTelegram({})]);
   twilio = await createTwilio({ openai, numbers: { [OWN]: { voiceUrl: `${PUBLIC}/twilio/voice` } } });
   gateway = await startGateway({ openai, model, telegram, voice: { dmPolicy: 'open', allowFrom: ['*'] },
@@ -118,6 +123,25 @@ test('"call me" from a linked chat rings the linked number; another chat is told
   assert.equal((await state(idIn(answer))).level, 'linked');
   twilio.assertRangOnce(ADA);
   assert.match(await askAgent({ purpose: 'Talk' }, { chatId: 888 }), /No call was made: .*link phone/);
+});
+
+test('the owner is asked on Telegram in mid-call: their answer goes into the call and to no agent, once', async () => {
+  const seat = `seat ${randomInt(1e6)}`;
+  twilio.person(EVE, { answers: 500, hangsUpMs: 4e6, script: [{ wait: 'greeting' },
+    { caller: 'Window or aisle' }, { hears: seat, ms: 4e6 }, { hangup: true }] });
+  const answer = await askAgent({ to: EVE, purpose: 'Book a seat' });
+  const question = await telegram.waitMessage((m) => m.text.startsWith(`A question from your call with ${EVE}`), 60000);
+  assert.equal(question.chatId, 777);
+  assert.ok(question.text.includes('Book a seat') && question.text.includes('Window or aisle?'), question.text);
+  const asked = model.chats.length;
+  telegram.inject({ text: `Take ${seat}.` });
+  await telegram.waitMessage((m) => /I pass it on in the call/.test(m.text), 20000);
+  await saidOf(idIn(answer), seat);
+  const message = await told(EVE, 'was answered');
+  assert.ok(message.text.includes(`You answered: Take ${seat}.\n`), message.text);
+  const turns = model.chats.slice(asked).map((c) => c.body.messages.filter((m) => m.role === 'user').at(-1));
+  assert.ok(!turns.some((turn) => JSON.stringify(turn ?? '').includes(`"Take ${seat}.`)), 'the agent ran for the answer');
+  assert.equal(telegram.messages.filter((m) => m.text.startsWith('A question')).length, 1);
 });
 
 test('a voicemail is told as one; a closed number is refused with the reason and never rings', async () => {
