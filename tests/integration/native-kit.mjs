@@ -5,6 +5,7 @@ import { randomBytes, scryptSync } from 'node:crypto';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { startGatewayEndpoint, startOpenAI } from '../sim/index.mjs';
+import { hostIndiscretions, openToOthers } from '../lib/discreet.mjs';
 import { mergeConfig, startHost, voiceConfig } from '../lib/host.mjs';
 import { waitFor } from '../lib/util.mjs';
 
@@ -99,6 +100,18 @@ class Rig {
     }
   }
 
+  /** No log of a host holds a secret, a whole number or a spoken word that it may not; no file is others'. */
+  assertDiscreet() {
+    /* Not the model's own turns: it reads our words for failures to the caller. */
+    const said = [...[...this.openai.calls.values()].flatMap((call) => call.turns)
+      .filter((turn) => turn.who === 'caller').map((turn) => turn.text),
+    ...(this.gateway?.requests ?? []).map((request) => request.answer ?? '')];
+    for (const host of this.hosts) {
+      assert.deepEqual(hostIndiscretions(host, { said }), [], 'what a log must not hold');
+      assert.deepEqual(openToOthers(host.stateDir), [], 'what others than its owner may touch');
+    }
+  }
+
   async close() {
     const stops = await Promise.allSettled(this.hosts.filter((host) => !host.exit).map((host) => host.stop()));
     await this.openai.close();
@@ -106,6 +119,7 @@ class Rig {
     const bad = stops.find((stop) => stop.status === 'rejected');
     if (bad)
       throw bad.reason; // only now: a host that is left running would keep the test from its end
+    this.assertDiscreet();
     if (this.clean)
       this.openai.assertClean();
     this.gateway?.assertClean();

@@ -134,6 +134,7 @@ export async function answerChat(rules, res, entry) {
   const result = toolResult(messages);
   const calls = rule.tool && result === null ? [toolCall(rule.tool, body.tools ?? [])] : null;
   const text = calls ? '' : replyText(rule, { words: entry.words, match, toolResult: result, entry });
+  entry.answer = text;
   const id = newId('chatcmpl');
   if (body.stream) {
     await stream(res, entry, id, rule, text, calls);
