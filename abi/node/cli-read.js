@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// `openclaw voice status|calls|transcript|callers|missed|handoffs|why`: what there is to look at.
+// `openclaw voice status|calls|show|transcript|callers|missed|handoffs|why`: what there is to look at.
 import { ask, line, seconds, time } from "./cli-ask.js";
 
-function printStatus(status) {
-  for (const [key, value] of Object.entries(status)) {
+function printFields(answer) {
+  for (const [key, value] of Object.entries(answer)) {
     console.log(`${key}: ${typeof value === "object" && value ? JSON.stringify(value) : value}`);
   }
 }
@@ -50,8 +50,10 @@ function printHandoffs({ handoffs = [] }) {
 }
 
 export function registerReading(add) {
-  add("status", "how the channel is").action((o) => ask("voice.status", {}, o, printStatus));
+  add("status", "how the channel is").action((o) => ask("voice.status", {}, o, printFields));
   add("calls", "the latest calls").action((o) => ask("voice.calls", {}, o, printCalls));
+  add("show <call>", "one call: how it stands, how it ended, what can be done to it")
+    .action((id, o) => ask("voice.call", { id }, o, printFields));
   add("transcript <call>", "what was said").action((id, o) => ask("voice.transcript", { id }, o, printTranscript));
   const get = (path, print) => (o) => ask("voice.http", { path }, o, print);
   add("callers", "who has called").action(get("/callers", printCallers));
