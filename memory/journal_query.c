@@ -175,7 +175,22 @@ static int find_claimed(struct store *s, struct str id, char *out, unsigned cap)
     return str_copy(out, cap, journal_text(st, 0)) ? 0 : ERR_NOT_FOUND;
 }
 
-/* The call's row, by our id or OpenAI's; *st stands on it. */
+/* The carrier's name of a leg. */
+static int find_leg(struct store *s, struct str id, char *out, unsigned cap)
+{
+    int rc, sq;
+    sqlite3_stmt *st = store_stmt(s, "SELECT call FROM leg_sid WHERE sid=?1", &rc);
+
+    if (st == NULL)
+        return rc;
+    journal_bind(st, 1, id);
+    sq = sqlite3_step(st);
+    if (sq != SQLITE_ROW)
+        return sq == SQLITE_DONE ? ERR_NOT_FOUND : store_rc(s, sq);
+    return str_copy(out, cap, journal_text(st, 0)) ? 0 : ERR_NOT_FOUND;
+}
+
+/* The call's row, by our id, OpenAI's or the carrier's; *st stands on it. */
 static int find_call(struct store *s, struct str id, sqlite3_stmt **st)
 {
     char ours[128];
@@ -183,7 +198,9 @@ static int find_call(struct store *s, struct str id, sqlite3_stmt **st)
 
     if (rc != ERR_NOT_FOUND || id.n == 0)
         return rc;
-    rc = find_claimed(s, id, ours, sizeof ours);
+    rc = find_leg(s, id, ours, sizeof ours);
+    if (rc == ERR_NOT_FOUND)
+        rc = find_claimed(s, id, ours, sizeof ours);
     return rc < 0 ? rc : view_call(s, str_of(ours), st);
 }
 

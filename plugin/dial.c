@@ -421,7 +421,7 @@ static void post_call(const struct route_ask *ask)
 struct ending {
     routes_fn *fn;
     void *arg;
-    char call[ID_BYTES];
+    char call[ID_BYTES]; /* our id of it */
 };
 
 static void end_answer(struct ending *e, const char *status)
@@ -455,9 +455,12 @@ static void on_end_asked(void *arg, int rc, struct str id, struct str state, str
 static void on_known(void *arg, int rc, struct str json)
 {
     struct ending *e = arg;
+    struct json *row = NULL;
+    bool over = rc == 0 && json_parse(&row, json, NULL) == 0 && str_eqc(json_get_str(row, "state"), JOURNAL_OVER);
 
-    (void)json;
-    if (rc == 0) {
+    (void)str_copy(e->call, sizeof e->call, json_get_str(row, "call"));
+    json_free(row);
+    if (over) {
         end_answer(e, "completed");
         return;
     }
@@ -469,19 +472,21 @@ static void on_known(void *arg, int rc, struct str json)
 static void delete_call(const struct route_ask *ask, struct str call)
 {
     struct lines *ls = ask->app->lines;
-    const struct action_ask hang_up = {.call = call, .kind = ACT_HANGUP, .by = STR("api")};
+    const struct trunk *t = ls != NULL ? trunk_by(ls, call) : NULL;
+    struct str ours = t != NULL ? str_of(t->call) : calls_ours(ask->app->calls, call);
+    const struct action_ask hang_up = {.call = ours, .kind = ACT_HANGUP, .by = STR("api")};
     struct ending *e = MEM_NEW(struct ending);
 
-    if (e == NULL || !str_copy(e->call, sizeof e->call, call)) {
-        mem_free(e);
-        route_error(ask, 404, "no such call");
+    if (e == NULL) {
+        route_error(ask, 503, "out of memory");
         return;
     }
     e->fn = ask->fn;
     e->arg = ask->arg;
-    if (lines_has(ls, call)) {
+    (void)str_copy(e->call, sizeof e->call, ours); /* a name of others that does not fit is looked up below */
+    if (lines_has(ls, ours)) {
         lines_act(ls, &hang_up, on_end_asked, e);
-    } else if (calls_end(ask->app->calls, call, CALL_REASON_OPERATOR, STR("by the API")) == 0) {
+    } else if (calls_end(ask->app->calls, ours, CALL_REASON_OPERATOR, STR("by the API")) == 0) {
         end_answer(e, "ending");
     } else if (journal_query(ask->app->store, JOURNAL_Q_CALL, call, 1, on_known, e) < 0) {
         mem_free(e);

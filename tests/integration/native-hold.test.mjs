@@ -76,6 +76,12 @@ describe('a call over the carrier', { concurrency: true }, () => {
     assert.match(JSON.stringify(next.events), /do not greet again/);
     assert.equal((await made.state(calls(made)[0].callId)).call, id, 'each id of a leg leads to the call');
     assert.equal((await made.state(next.callId)).call, id);
+    for (const leg of made.twilio.allLegs.values())
+      assert.equal((await made.state(leg.sid)).call, id, 'and each of the carrier\'s');
+    const bySid = [...made.twilio.allLegs.values()].at(-1).sid;
+    assert.equal((await made.host.api(`/calls/${bySid}/mute`, { method: 'POST', body: {} })).status, 202);
+    assert.equal((await made.host.api(`/calls/${next.callId}/unmute`, { method: 'POST', body: {} })).status, 202);
+    assert.equal((await made.host.api(`/call/${bySid}`, { method: 'DELETE' })).json.status, 'ending');
     const call = await end(made, id);
     assert.equal(call.outcome, 'answered');
     assert.equal(made.host.events.filter((e) => e.event === 'call.ended').length, 1);
