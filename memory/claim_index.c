@@ -18,12 +18,17 @@ struct slot {
 };
 
 #define FIRST_SLOTS 256u
+#define HELD_CLAIMS 32768 /* at least, and all of the last HELD_MS */
+#define HELD_MS 60000
+#define SLACK_MS 5000     /* between an event's time and that of its claim */
 
 struct claim_index {
     struct slot *slot;
     unsigned bits; /* 1 << bits slots; 0: none yet */
     size_t used;
-    int64_t known_n; /* all rows up to this one are in; committed */
+    int64_t first_n; /* older rows are not in; 0: all are */
+    uint64_t first_at;
+    int64_t known_n; /* all rows from there up to this one are in; committed */
     int64_t own_n;   /* and up to this one if the transaction is committed */
     uint64_t txn;    /* in which it was synced last */
 };
@@ -67,31 +72,54 @@ static void put(struct claim_index *ix, uint32_t mark, uint32_t n)
     ix->used++;
 }
 
-/* The number of the oldest row that stands, 0 when there is none. */
-static int oldest(struct store *s, int64_t *n)
+/* One number that `sql` asks for, by up to two others; 0 when there is none. */
+static int ask(struct store *s, const char *sql, int64_t a, int64_t b, int64_t *n)
 {
     int rc, sq;
-    sqlite3_stmt *st = store_stmt(s, "SELECT min(n) FROM claim", &rc);
+    sqlite3_stmt *st = store_stmt(s, sql, &rc);
 
     if (st == NULL)
         return rc;
+    (void)sqlite3_bind_int64(st, 1, a);
+    if (sqlite3_bind_parameter_count(st) > 1)
+        (void)sqlite3_bind_int64(st, 2, b);
     sq = sqlite3_step(st);
     *n = sqlite3_column_int64(st, 0);
     return store_rc(s, sq);
 }
 
-/* A new table without the slots of deleted rows, with room to double what is left. */
+/* Where the index begins when the newest row is that one. */
+static int find_first(struct claim_index *ix, struct store *s, int64_t newest)
+{
+    int64_t first = newest - HELD_CLAIMS + 1, at = 0, late = 0;
+    int rc;
+
+    if (first <= ix->first_n)
+        return 0;
+    rc = ask(s, "SELECT at FROM claim WHERE n=?1", newest, 0, &at);
+    if (rc == 0) /* the newest of those that are old enough to be left out */
+        rc = ask(s, "SELECT max(n) FROM claim WHERE n<?1 AND at<?2", first, at - HELD_MS, &late);
+    if (rc < 0 || late < ix->first_n || late == 0)
+        return rc;
+    rc = ask(s, "SELECT at FROM claim WHERE n=?1", late, 0, &at);
+    if (rc == 0) {
+        ix->first_n = late + 1;
+        ix->first_at = (uint64_t)at;
+    }
+    return rc;
+}
+
+/* A new table without the slots of rows that are too old, with room to double what is left. */
 static int rebuild(struct claim_index *ix, struct store *s)
 {
     struct claim_index next = *ix;
     size_t slots = ix->bits ? (size_t)1 << ix->bits : 0, live = 0;
-    int64_t first = 0;
-    int rc = oldest(s, &first);
+    int rc = find_first(&next, s, ix->own_n);
 
     if (rc < 0)
         return rc;
     for (size_t i = 0; i < slots; i++)
-        live += ix->slot[i].n != 0 && ix->slot[i].n >= first;
+        live += ix->slot[i].n != 0 && ix->slot[i].n >= next.first_n;
     for (next.bits = 8; ((size_t)1 << next.bits) < 2 * live + FIRST_SLOTS; next.bits++)
         ;
     next.slot = mem_zalloc(sizeof *next.slot << next.bits);
@@ -99,7 +127,7 @@ static int rebuild(struct claim_index *ix, struct store *s)
         return ERR_NOMEM;
     next.used = 0;
     for (size_t i = 0; i < slots; i++)
-        if (ix->slot[i].n != 0 && ix->slot[i].n >= first)
+        if (ix->slot[i].n != 0 && ix->slot[i].n >= next.first_n)
             put(&next, ix->slot[i].mark, ix->slot[i].n);
     mem_free(ix->slot);
     *ix = next;
@@ -144,7 +172,7 @@ static int read_new(struct claim_index *ix, struct store *s)
 
     if (st == NULL)
         return rc;
-    (void)sqlite3_bind_int64(st, 1, ix->known_n);
+    (void)sqlite3_bind_int64(st, 1, ix->known_n >= ix->first_n ? ix->known_n : ix->first_n - 1);
     while ((sq = sqlite3_step(st)) == SQLITE_ROW) {
         rc = claim_index_reserve(ix, s);
         if (rc < 0)
@@ -171,6 +199,8 @@ int claim_index_sync(struct claim_index *ix, struct store *s)
     sq = sqlite3_step(st);
     newest = sqlite3_column_int64(st, 0);
     rc = store_rc(s, sq);
+    if (rc == 0 && ix->bits == 0)
+        rc = find_first(ix, s, newest);
     if (rc == 0 && newest > ix->known_n)
         rc = read_new(ix, s);
     if (rc == 0)
@@ -208,8 +238,23 @@ static int check_row(struct store *s, const unsigned char *key, int64_t *n, char
     return 0;
 }
 
-int claim_index_find(struct claim_index *ix, struct store *s, const unsigned char *key, int64_t *n,
-                     char *call, unsigned cap)
+/* Among the rows that are older than the index. */
+static int find_old(struct claim_index *ix, struct store *s, const unsigned char *key, int64_t *n)
+{
+    int rc, sq;
+    sqlite3_stmt *st = store_stmt(s, "SELECT n FROM claim WHERE n<?1 AND (openai=?2 OR sip=?2) LIMIT 1", &rc);
+
+    if (st == NULL)
+        return rc;
+    (void)sqlite3_bind_int64(st, 1, ix->first_n);
+    (void)sqlite3_bind_blob(st, 2, key, CLAIM_KEY_BYTES, SQLITE_STATIC);
+    sq = sqlite3_step(st);
+    *n = sqlite3_column_int64(st, 0);
+    return store_rc(s, sq);
+}
+
+static int find_held(struct claim_index *ix, struct store *s, const unsigned char *key, int64_t *n, char *call,
+                     unsigned cap)
 {
     uint32_t mark = mark_of(key);
     size_t mask = ((size_t)1 << ix->bits) - 1, at;
@@ -227,4 +272,15 @@ int claim_index_find(struct claim_index *ix, struct store *s, const unsigned cha
             return rc;
     }
     return 0;
+}
+
+int claim_index_find(struct claim_index *ix, struct store *s, const unsigned char *key, uint64_t since_ms, int64_t *n,
+                     char *call, unsigned cap)
+{
+    int rc = find_held(ix, s, key, n, call, cap);
+
+    if (rc < 0 || *n != 0 || ix->first_n == 0 || since_ms > ix->first_at + SLACK_MS)
+        return rc;
+    rc = find_old(ix, s, key, n);
+    return rc < 0 || *n == 0 ? rc : check_row(s, key, n, call, cap);
 }

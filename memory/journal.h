@@ -37,6 +37,7 @@ struct journal_call {
     struct str usage_json; /* object or empty */
     uint64_t received_at, accepted_at, live_at, ended_at; /* 0: not yet */
     int64_t sip_status;    /* of a reject that is owed */
+    uint64_t event_at;     /* not stored: no claim of this call can be older (wall ms); 0: not known */
 };
 
 enum journal_claim_result { JOURNAL_NEW, JOURNAL_DUPLICATE };

@@ -144,7 +144,7 @@ static int claim_run(struct store_op *op, struct store *s, struct sqlite3 *db)
     for (int i = 0; rc == 0 && i < KEYS; i++) {
         if (!c->has[i])
             continue;
-        rc = claim_index_find(s->index, s, c->key[i], &n, NULL, 0);
+        rc = claim_index_find(s->index, s, c->key[i], c->row.event_at, &n, NULL, 0);
         if (rc == 0 && n != 0) {
             c->result = JOURNAL_DUPLICATE;
             c->stands[i] = true;
@@ -210,7 +210,7 @@ int journal_claim(struct store *s, const struct journal_call *row, uint64_t dead
 }
 
 int line_claim_leg(struct store *s, struct str ref, struct str openai_call_id, struct str sip_call_id,
-                   uint64_t now_ms, uint64_t deadline_ms, line_leg_fn *fn, void *arg)
+                   uint64_t event_at, uint64_t now_ms, uint64_t deadline_ms, line_leg_fn *fn, void *arg)
 {
     struct claim *c;
     void *block;
@@ -224,6 +224,7 @@ int line_claim_leg(struct store *s, struct str ref, struct str openai_call_id, s
     c->row.openai_call_id = op_pack(&at, openai_call_id);
     c->row.sip_call_id = op_pack(&at, sip_call_id);
     c->row.received_at = now_ms;
+    c->row.event_at = event_at;
     c->leg_fn = fn;
     c->arg = arg;
     return push_claim(c, s, deadline_ms);

@@ -50,7 +50,7 @@ int journal_blank_claim(struct store *s, struct str openai_call_id, struct str s
             journal_key_openai(key, ids[i]);
         else
             journal_key_sip(key, ids[i]);
-        rc = claim_index_find(s->index, s, key, &n, NULL, 0);
+        rc = claim_index_find(s->index, s, key, 0, &n, NULL, 0);
     }
     if (rc == 0 && n != 0) {
         sqlite3_stmt *st = store_stmt(s, "UPDATE claim SET call='' WHERE n=?1", &rc);

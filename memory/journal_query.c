@@ -161,7 +161,7 @@ static int find_claimed(struct store *s, struct str id, char *out, unsigned cap)
 
     journal_key_openai(key, id);
     if (rc == 0)
-        rc = claim_index_find(s->index, s, key, &n, out, cap);
+        rc = claim_index_find(s->index, s, key, 0, &n, out, cap);
     if (rc < 0 || n != 0)
         return rc;
     st = store_stmt(s, "SELECT id FROM (SELECT id, openai_call_id FROM call ORDER BY id DESC LIMIT "

@@ -39,7 +39,8 @@ int line_save(struct store *s, const struct line_row *row, journal_fn *fn, void 
 int line_note_leg(struct store *s, struct str sid, struct str call, journal_fn *fn, void *arg);
 /*
  * The model's leg of reference `ref` came in as openai_call_id: claims both ids as journal_claim() does, ties
- * them to the line's call, marks the reference as used; the call's row gets the ids and state "claimed".
+ * them to the line's call, marks the reference as used; the call's row gets the ids and state "claimed". event_at: as
+ * in struct journal_call.
  */
 enum line_leg_result {
     LINE_LEG_NEW,
@@ -48,8 +49,8 @@ enum line_leg_result {
     LINE_LEG_OVER       /* its call is over, or another instance's */
 };
 typedef void line_leg_fn(void *arg, int rc, enum line_leg_result result, struct str call);
-int line_claim_leg(struct store *s, struct str ref, struct str openai_call_id, struct str sip_call_id, uint64_t now_ms,
-                   uint64_t deadline_ms, line_leg_fn *fn, void *arg);
+int line_claim_leg(struct store *s, struct str ref, struct str openai_call_id, struct str sip_call_id,
+                   uint64_t event_at, uint64_t now_ms, uint64_t deadline_ms, line_leg_fn *fn, void *arg);
 /* A reference is given out (before the leg is created), in the same commit as a line_save() queued with it. */
 int line_note_ref(struct store *s, struct str ref, struct str call, journal_fn *fn, void *arg);
 

@@ -29,6 +29,7 @@ struct claim { /* a decision that is not durable yet; in a list by age */
     struct webhooks *owner;
     struct httpd_exchange *x; /* NULL once answered */
     uint64_t answer_by_ms;
+    uint64_t event_at; /* when the provider made the event, by our clock; 0: not known */
     struct calls_incoming in;
     char *openai_call_id, *sip_call_id; /* what in.* points to */
 };
@@ -231,7 +232,7 @@ static void on_leg(void *arg, int rc, enum line_leg_result result, struct str ca
 static int claim_leg(struct claim *c, struct str ref)
 {
     return line_claim_leg(c->owner->app->store, ref, str_of(c->openai_call_id), str_of(c->sip_call_id),
-                          c->in.received_wall_ms, c->answer_by_ms, on_leg, c);
+                          c->event_at, c->in.received_wall_ms, c->answer_by_ms, on_leg, c);
 }
 
 /* ---- Claims ---- */
@@ -245,7 +246,19 @@ static int claim_call(struct claim *c, const struct rt_webhook *hook)
     screen_caller(app, str_of(c->in.from.number), attestation(app, hook), &c->in.verdict);
     screen_limit(app, &c->in, w->pending);
     describe(&row, c, app);
+    row.event_at = c->event_at;
     return journal_claim(app->store, &row, c->answer_by_ms, on_claimed, c);
+}
+
+/* Its age is told by the provider's clock alone: when it was made, and when it was sent. */
+static uint64_t event_at(struct httpd_exchange *x, const struct rt_webhook *hook, uint64_t now_wall_ms)
+{
+    uint64_t sent_s = 0, age_ms;
+
+    if (hook->created_at == 0 || !str_u64(httpd_header(x, "webhook-timestamp"), &sent_s))
+        return 0;
+    age_ms = sent_s > hook->created_at ? (sent_s - hook->created_at) * 1000 : 0;
+    return now_wall_ms > age_ms ? now_wall_ms - age_ms : 0;
 }
 
 static void claim(struct webhooks *w, struct httpd_exchange *x, const struct rt_webhook *hook,
@@ -264,6 +277,7 @@ static void claim(struct webhooks *w, struct httpd_exchange *x, const struct rt_
     c->sip_call_id = str_dup(hook->sip_call_id);
     c->in.received_wall_ms = clock_wall_ms();
     c->in.received_mono_ms = received_mono_ms;
+    c->event_at = event_at(x, hook, c->in.received_wall_ms);
     c->answer_by_ms = received_mono_ms + CLAIM_MS;
     if (c->openai_call_id == NULL || c->sip_call_id == NULL)
         goto fail;

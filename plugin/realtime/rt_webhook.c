@@ -24,11 +24,15 @@ static bool call_id_ok(struct str id)
 
 static int read_incoming(struct rt_webhook *w, struct err *e)
 {
+    int64_t at;
+
     w->call_id = json_get_str(json_get(w->doc, "data"), "call_id");
     if (w->call_id.p == NULL)
         return err_set(e, ERR_INVALID, "an incoming call without a call_id");
     if (!call_id_ok(w->call_id))
         return err_set(e, ERR_INVALID, "a call_id of %zu bytes that cannot be one", w->call_id.n);
+    at = json_get_int(w->doc, "created_at", 0);
+    w->created_at = at > 0 ? (uint64_t)at : 0;
     w->sip_call_id = str_trim(rt_webhook_header(w, "Call-ID", 0));
     if (w->sip_call_id.n == 0)
         w->sip_call_id = STR_NONE;

@@ -22,6 +22,7 @@ struct rt_webhook {
     struct str type;
     struct str call_id;     /* "rtc_...", as sent */
     struct str sip_call_id; /* Call-ID header, STR_NONE if absent */
+    uint64_t created_at;    /* of an incoming call: s by the provider's clock, 0 unknown */
 };
 
 /*

@@ -111,11 +111,13 @@ static inline void text_set_id(struct text *t, uint64_t id)
         memcpy(t->bytes + t->places[i], digits, LOAD_ID_DIGITS);
 }
 
-static inline void webhook_body(struct text *b, const char *type)
+static inline void webhook_body(struct text *b, const char *type, const char *stamp)
 {
     text_add(b, "{\"id\":\"evt_");
     text_add_id(b);
-    text_add(b, "\",\"object\":\"event\",\"created_at\":1795000000,\"type\":\"");
+    text_add(b, "\",\"object\":\"event\",\"created_at\":");
+    text_add(b, stamp);
+    text_add(b, ",\"type\":\"");
     text_add(b, type);
     text_add(b, "\",\"data\":{\"call_id\":\"rtc_load_");
     text_add_id(b);
@@ -140,7 +142,7 @@ static inline void webhook_begin(struct webhook *w, const char *type)
     for (const char *p = secret + strlen(secret); w->key_n > 0 && *--p == '=';)
         w->key_n--;
     (void)snprintf(w->stamp, sizeof w->stamp, "%lld", (long long)time(NULL));
-    webhook_body(&w->body, type);
+    webhook_body(&w->body, type, w->stamp);
     text_add(&w->head, "POST /webhook HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
                        "User-Agent: OpenAI/1.0\r\nwebhook-id: wh_");
     text_add_id(&w->head);

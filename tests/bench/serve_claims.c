@@ -59,7 +59,7 @@ static int claim(struct server *s, struct httpd_exchange *x, const struct rt_web
     row = (struct journal_call){
         .id = str_of(id.text), .openai_call_id = hook->call_id, .sip_call_id = hook->sip_call_id,
         .direction = STR("inbound"), .from = str_of(from.number), .from_kind = STR("e164"), .level = STR("unknown"),
-        .state = STR(JOURNAL_CLAIMED), .received_at = now};
+        .state = STR(JOURNAL_CLAIMED), .received_at = now, .event_at = now};
     return journal_claim(s->store, &row, loop_now_ms(s->loop) + 2000, on_claimed, x);
 }
 

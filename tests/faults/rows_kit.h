@@ -191,7 +191,7 @@ static inline int rows_update(struct rows_op *o, struct store *s, struct str v)
     case ROW_ACTION:
         return action_save(s, id, v, STR_NONE, 0, rows_rc, o);
     case ROW_REF:
-        return line_claim_leg(s, id, str_of(openai), str_of(sip), 1, 0, rows_leg, o);
+        return line_claim_leg(s, id, str_of(openai), str_of(sip), 0, 1, 0, rows_leg, o);
     default:
         return rows_replace(o, s, v);
     }

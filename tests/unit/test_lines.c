@@ -63,7 +63,7 @@ static struct made leg(struct kit *k, const char *ref, const char *openai, const
 {
     struct made m = {0};
 
-    T_OK(line_claim_leg(k->s, str_of(ref), str_of(openai), str_of(sip), 2000, 0, on_leg, &m));
+    T_OK(line_claim_leg(k->s, str_of(ref), str_of(openai), str_of(sip), 0, 2000, 0, on_leg, &m));
     T_TRUE(kit_wait(k, &m.n, 1, 10000));
     return m;
 }

@@ -24,6 +24,7 @@ static void an_incoming_call_is_read(void)
     T_SLICE(w.call_id, "rtc_u0_a-b.c");
     T_SLICE(w.sip_call_id, "03782086@h");
     T_SLICE(w.type, "realtime.call.incoming");
+    T_EQ(w.created_at, 1750287018);
     T_SLICE(rt_webhook_header(&w, "from", 0), "<sip:+15551234567@a>;tag=1");
     T_SLICE(rt_webhook_header(&w, "f", 0), "<sip:+15551234567@a>;tag=1");
     T_SLICE(rt_webhook_header(&w, "X-A", 0), "1");
