@@ -282,7 +282,7 @@ $(B)/tests/bench/peer_%: $(B)/obj/tests/bench/peer_%.o $(LLHTTP_LIB)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN) -o $@ $(LDHARD) $< $(LLHTTP_LIB) -luv -lcjson -l:libssl.a -l:libcrypto.a -pthread -ldl
 
-.PHONY: unit conformance integration test test-files test-long test-asan test-tsan bench faults
+.PHONY: unit conformance integration test test-files test-long test-asan test-tsan bench faults crashes
 unit: $(UNIT_BINS) $(TOKENS)
 	@$(RUN) unit
 TEST_FILES := $(CONF_BINS) $(CONF_SOS) $(addprefix $(B)/,$(CLI_PROGS))
@@ -296,6 +296,11 @@ test: all $(UNIT_BINS) $(FAULT_BINS) $(TEST_FILES)
 faults: all $(FAULT_BINS) $(TEST_FILES)
 	@mkdir -p $(B)/faults
 	@OCV_FAULTS_LONG=1 FAULT_STATE=$(abspath $(B))/faults $(RUN) faults
+# A thousand deaths at moments of placed calls; goes on where it was interrupted (CRASH_SEED, CRASH_POINTS choose others).
+crashes: all
+	@mkdir -p $(B)/crashes
+	@OCV_ROOT=$(CURDIR) OCV_BUILDDIR=$(abspath $(B)) OCV_BUILD=$(BUILD) LC_ALL=C.UTF-8 \
+	    $(NODE) tests/integration/crashes.mjs $(abspath $(B))/crashes/state.json
 # With the cases that take minutes: real limits of a minute, long outages.
 test-long:
 	$(Q)OCV_LONG=1 $(MAKE) --no-print-directory test
@@ -345,6 +350,7 @@ help:
 	@echo "make test          unit, faults (short form), conformance and integration tests; T=part-of-a-name chooses"
 	@echo "                   AGAIN=1 runs a file that failed once more at the end, and says so"
 	@echo "make test-long     the same with the cases that take minutes"
+	@echo "make crashes       kill -9 at a thousand moments of placed calls, resumable"
 	@echo "make test-asan     the same with AddressSanitizer and UBSan; test-tsan with ThreadSanitizer"
 	@echo "make bench         the measurements"
 	@echo "make faults        power cuts, failing disks, memory that is out: the long form"

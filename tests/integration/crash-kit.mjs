@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A placed call, one death of the process at a moment of it, the next start, and what must be true of it in the end:
+ * nobody rings twice, every leg ends in time, what was acknowledged is done, the call has one end. A point is told by
+ * its number and seed alone, so it can be repeated; the timing within is the machine's.
+ */
+import assert from 'node:assert/strict';
+import { sleep, slower } from '../lib/util.mjs';
+import { BOB, CAROL, lineRig } from './line-kit.mjs';
+import { actionOver } from './native-kit.mjs';
+
+/** Numbers that are the same for the same seed and point. */
+function numbers(seed, point) {
+  let x = (Math.imul(seed, 1000003) + Math.imul(point + 1, 2654435761)) >>> 0;
+  return () => {
+    x = (Math.imul(x, 1664525) + 1013904223) >>> 0;
+    return x / 2 ** 32;
+  };
+}
+
+const people = {
+  [BOB]: { answers: 3000, script: [{ wait: 'greeting' }, { caller: 'Hello, who is there?' }, { wait: 'assistant' },
+    { silence: 2000 }, { caller: 'Good. Goodbye.' }, { silence: 1000 }, { hangup: true }], hangsUpMs: 60000 },
+  [CAROL]: { answers: 800, accepts: true, hangsUpMs: 20000 },
+};
+
+/* What is asked of the call before the process dies. */
+const deeds = [
+  { name: 'nothing' },
+  { name: 'hold', verb: 'hold', then: 'resume' },
+  { name: 'nothing' },
+  { name: 'blind transfer', verb: 'transfer', body: { to: 'Carol', mode: 'blind' } },
+  { name: 'its end', verb: 'hangup' },
+  { name: 'nothing' },
+  { name: 'warm transfer', verb: 'transfer', body: { to: 'Carol', mode: 'warm' } },
+  { name: 'keys', verb: 'dtmf', body: { digits: '12#' } },
+  { name: 'an invitation', verb: 'invite', body: { to: 'Carol' } },
+  { name: 'its end, while it is dialled', verb: 'DELETE' },
+];
+
+/** A host and its simulators, in which points happen one after another. */
+export const crashHome = (t) => lineRig(t, { people, clean: false });
+
+/* Asks, and does not wait for the answer longer than the process lives. */
+function ask(made, id, deed) {
+  const where = deed.verb === 'DELETE' ? `/call/${id}` : `/calls/${id}/${deed.verb}`;
+  return made.host.api(where, deed.verb === 'DELETE' ? { method: 'DELETE' } : { method: 'POST', body: deed.body ?? {} })
+    .catch(() => null);
+}
+
+/* The death: kill -9, or now and then an orderly end, which leaves the calls, too. */
+async function die(made, id, point) {
+  if (point % 5 === 4)
+    await made.host.stop();
+  else
+    await made.host.kill();
+  const known = new Set(made.rows('SELECT sid FROM leg_sid').map((row) => row.sid));
+  const machine = JSON.stringify(made.rows('SELECT machine FROM line WHERE phase <> \'completed\''));
+  const diedAt = Date.now();
+  const { phase } = made.rows('SELECT phase FROM line WHERE call = ?', id)[0];
+  await made.start();
+  return { phase, diedAt, readyAt: Date.now(), knew: (leg) => known.has(leg.sid) || machine.includes(leg.sid) };
+}
+
+/*
+ * When legs must be over: 5 s after their call ended, or the last human left; after a start 10 s, for what was to
+ * be ended while nobody was there. Excepted is a leg of which no row knew when the process died: the carrier's answer to
+ * its making was lost, and it has to be found first, for as long as the carrier may need to show it.
+ */
+function assertLegsEnded(made, since, call, death, line) {
+  const legs = [...made.twilio.allLegs.values()].filter((leg) => leg.createdAt >= since);
+  const humans = legs.filter((leg) => leg.phone && leg.answeredAt !== null);
+  const alone = humans.length > 0 ? Math.max(...humans.map((leg) => leg.endedAt)) : 0;
+  const limit = (at) => Math.max(at + 5000 * slower, death.readyAt + 10000 * slower);
+  for (const leg of legs) {
+    const lost = leg.createdAt <= death.diedAt && !death.knew(leg);
+    const stays = call.outcome === 'transferred' && leg.phone; // they talk on without us
+    if (lost)
+      continue;
+    if (line.ended_at > 0 && !stays)
+      assert.ok(leg.endedAt <= limit(line.ended_at), `${leg.to} went on ${leg.endedAt - line.ended_at} ms after the end`);
+    if (alone > 0 && !leg.phone)
+      assert.ok(leg.endedAt <= limit(alone), `the model stayed alone for ${leg.endedAt - alone} ms`);
+  }
+}
+
+/* What was asked for has an outcome; what was acknowledged is not forgotten. */
+async function assertAsked(made, id, deed, answer, call) {
+  const { actions } = await made.get(`/calls/${id}/actions`);
+  const acknowledged = answer?.status === 202 ? answer.json.id : null;
+  for (const action of actions)
+    assert.notEqual((await actionOver(made, id, action.id)).state, 'asked');
+  if (acknowledged)
+    assert.ok(actions.some((action) => action.id === acknowledged), `${deed.name} was acknowledged and is gone`);
+  if (deed.verb === 'hangup' && acknowledged)
+    assert.equal((await actionOver(made, id, acknowledged)).state, 'done');
+  if (deed.verb === 'DELETE' && answer?.status === 200 && actions.some((action) => action.action === 'hangup'))
+    assert.ok(['canceled', 'answered'].includes(call.outcome), `was to end: ${call.outcome}`);
+}
+
+/**
+ * One point.
+ * @param {Rig} made crashHome()
+ * @returns {Promise<{deed, died, outcome}>} died: in which phase of the line, as its row said
+ */
+export async function crashPoint(made, seed, point) {
+  const random = numbers(seed, point);
+  const deed = deeds[point % deeds.length];
+  const rings = (number) => made.twilio.ringsOf(number);
+  const [bob, carol] = [rings(BOB), rings(CAROL)];
+  const since = Date.now();
+  // Now and then the carrier is slow with what it makes, and its answer comes late or never.
+  made.twilio.faults = random() < 0.4 ? { 'participants.create': { afterMs: random() * 250, apply: random() < 0.5 } } : {};
+  const id = await made.dial({ purpose: `point ${point} of seed ${seed}` });
+  let asked = null;
+  if (deed.verb === 'DELETE') {
+    await sleep(random() * 250);
+    asked = ask(made, id, deed);
+    await sleep(random() * 20);
+  } else if (deed.verb) {
+    await sleep(220 + random() * 250);
+    asked = ask(made, id, deed);
+    await sleep(random() < 0.4 ? random() * 10 : random() * 250);
+  } else {
+    await sleep(random() ** 2 * 700); // rather while it is dialled and rings
+  }
+  const death = await die(made, id, point);
+  made.twilio.faults = {};
+  const answer = await asked;
+  if (deed.then)
+    await made.host.api(`/calls/${id}/${deed.then}`, { method: 'POST', body: {} });
+  // A leg whose making nobody can tell of is looked for as long as 75 s before the line is over.
+  const call = await made.over(id, 95000);
+  assert.ok(call.outcome, JSON.stringify(call));
+  await made.twilio.idle(15000);
+  assert.ok(rings(BOB) - bob <= 1, 'the callee rang twice');
+  assert.ok(rings(CAROL) - carol <= 1, 'the target rang twice');
+  const [line] = made.rows('SELECT phase, ended_at FROM line WHERE call = ?', id);
+  assert.equal(line.phase, 'completed');
+  assert.equal(made.rows('SELECT count(*) AS n FROM call WHERE state<>\'over\'')[0].n, 0);
+  assertLegsEnded(made, since, call, death, line);
+  await assertAsked(made, id, deed, answer, call);
+  return { deed: deed.name, died: death.phase, outcome: call.outcome };
+}
+
+/** Why a point failed, with all that is known of its call. */
+export async function crashStory(made, error) {
+  const call = made.rows('SELECT id FROM call ORDER BY id DESC LIMIT 1')[0]?.id;
+  const why = call ? await made.host.api(`/calls/${call}/why`).then((res) => res.json?.hops, () => null) : null;
+  const hops = (why ?? []).map((h) => `${h.after_ms} ${h.hop} ${h.detail}`).join('\n    ');
+  return `${error.message}\n    ${hops}\n    legs ${JSON.stringify(made.twilio.legs())}`;
+}
+
+/** Counts what came of points: "22 answered, 3 canceled; died while 4 dialing, ...". */
+export class Tally {
+  constructor() {
+    this.outcomes = {};
+    this.phases = {};
+    this.n = 0;
+  }
+
+  add({ outcome, died }) {
+    this.outcomes[outcome] = (this.outcomes[outcome] ?? 0) + 1;
+    this.phases[died] = (this.phases[died] ?? 0) + 1;
+    this.n += 1;
+  }
+
+  toString() {
+    const text = (counts) => Object.entries(counts).map(([name, n]) => `${n} ${name}`).join(', ');
+    return `${text(this.outcomes)}; died while ${text(this.phases)}`;
+  }
+}
+
+/**
+ * Points of a seed, handed out to several homes at once.
+ * @param {object[]} points numbers
+ * @param {function} told (point, error or null, what came of it)
+ */
+export async function crashPoints(t, seed, points, homes, told) {
+  const left = [...points];
+  const work = async () => {
+    const made = await crashHome(t);
+    while (left.length > 0) {
+      const point = left.shift();
+      const done = await crashPoint(made, seed, point).then((result) => ({ result }), async (error) =>
+        ({ error: new Error(`point ${point} of seed ${seed}: ${await crashStory(made, error)}`) }));
+      told(point, done.error ?? null, done.result ?? null);
+      if (done.error)
+        break; // what is left of that call would spoil the next
+    }
+    assert.equal(made.rows('PRAGMA integrity_check')[0].integrity_check, 'ok');
+    return left.length;
+  };
+  while (left.length > 0) // a home that broke is replaced
+    await Promise.all(Array.from({ length: Math.min(homes, left.length) }, work));
+}
