@@ -655,6 +655,7 @@ static void write_http(struct buf *out, const struct httpd *httpd)
     jw_kint(out, "connections", s.conns);
     jw_kint(out, "requests", (int64_t)s.requests);
     jw_kint(out, "refused_connections", (int64_t)s.refused_conns);
+    jw_kint(out, "shed_connections", (int64_t)s.shed_conns);
     jw_kint(out, "bad_requests", (int64_t)s.bad_requests);
     jw_kint(out, "timeouts", (int64_t)s.timeouts);
     jw_close(out, '}');

@@ -12,46 +12,6 @@
 #define ACCEPT_AGAIN_MS 100u
 #define WARN_EVERY_MS 10000u
 
-/* ---- peers ---- */
-
-static struct peer **peer_bucket(struct httpd *d, const unsigned char key[16])
-{
-    unsigned h = 0;
-
-    for (int i = 0; i < 16; i++)
-        h = h * 31 + key[i];
-    return &d->peers[h % HTTPD_PEER_BUCKETS];
-}
-
-/* NULL: out of memory. */
-static struct peer *peer_find(struct httpd *d, const unsigned char key[16])
-{
-    struct peer **bucket = peer_bucket(d, key), *p;
-
-    for (p = *bucket; p != NULL; p = p->next)
-        if (memcmp(p->key, key, 16) == 0)
-            return p;
-    p = MEM_NEW(struct peer);
-    if (p == NULL)
-        return NULL;
-    memcpy(p->key, key, 16);
-    p->next = *bucket;
-    *bucket = p;
-    return p;
-}
-
-static void peer_leave(struct httpd *d, struct peer *p)
-{
-    struct peer **at = peer_bucket(d, p->key);
-
-    if (--p->n > 0)
-        return;
-    while (*at != p)
-        at = &(*at)->next;
-    *at = p->next;
-    mem_free(p);
-}
-
 /* ---- the life of a connection ---- */
 
 static void set_deadline(struct conn *c)
@@ -436,7 +396,7 @@ static void on_gone(void *arg)
     if (c->next != NULL)
         c->next->prev = c->prev;
     if (c->peer != NULL)
-        peer_leave(d, c->peer);
+        httpd_peer_leave(d, c->peer);
     if (c->refused)
         d->n_refused--;
     else
@@ -468,6 +428,31 @@ static void turn_away(struct conn *c)
     if (d->tls == NULL && d->n_refused <= REFUSED_MAX)
         (void)stream_write(c->stream, str_of(text));
     drop(c, d->tls == NULL && d->n_refused <= REFUSED_MAX);
+}
+
+/*
+ * Room for c: the connection that has asked for nothing for the longest time gives way, of this peer (NULL: of any).
+ * Whoever opens connections without end, or sends its requests byte by byte, loses them; who asks at once is served.
+ * False: all have requests under way.
+ */
+static bool shed(struct httpd *d, const struct conn *c, const struct peer *peer)
+{
+    struct conn *victim = NULL;
+
+    for (struct conn *v = d->conns; v != NULL; v = v->next)
+        if (v != c && v->stream != NULL && v->peer != NULL && !v->refused && v->first == NULL &&
+            (peer == NULL || v->peer == peer) && (victim == NULL || v->since_ms <= victim->since_ms))
+            victim = v;
+    if (victim == NULL)
+        return false;
+    d->stats.shed_conns++;
+    d->stats.conns--;
+    d->n_refused++;
+    victim->refused = true; /* counted out; on_gone() does the rest */
+    httpd_peer_leave(d, victim->peer);
+    victim->peer = NULL;
+    drop(victim, false);
+    return true;
 }
 
 /* libuv takes no further connection before this one is accepted, so a failure must be tried again. */
@@ -509,12 +494,12 @@ static void on_connection(uv_stream_t *listener, int status)
         c->next->prev = c;
     d->conns = c;
     stream_peer_key(c->stream, key);
-    if (d->draining || d->stats.conns >= d->config.max_conns) {
+    if (d->draining || (d->stats.conns >= d->config.max_conns && !shed(d, c, NULL))) {
         turn_away(c);
         return;
     }
-    c->peer = peer_find(d, key);
-    if (c->peer == NULL || c->peer->n++ >= d->config.max_conns_peer) {
+    c->peer = httpd_peer_find(d, key);
+    if (c->peer == NULL || (c->peer->n++ >= d->config.max_conns_peer && !shed(d, c, c->peer))) {
         turn_away(c);
         return;
     }

@@ -21,6 +21,7 @@ struct httpd_config {
     uint32_t read_ms;         /* default 15000: from the first byte of a request to its last, then 408 */
     uint32_t idle_ms;         /* default 60000: between requests */
     uint32_t reply_ms;        /* default 30000: until the handler replied and the client took it */
+    /* At either, the connection that has asked for nothing for the longest time gives way; 503 if there is none. */
     unsigned max_conns;       /* default 1024 */
     unsigned max_conns_peer;  /* default 256: behind a tunnel all are one peer */
 };
@@ -79,7 +80,7 @@ void httpd_stream_end(struct httpd_exchange *x);
 void httpd_stream_drop(struct httpd_exchange *x);
 
 struct httpd_stats {
-    uint64_t requests, refused_conns, bad_requests, timeouts;
+    uint64_t requests, refused_conns, shed_conns, bad_requests, timeouts;
     unsigned conns;
 };
 void httpd_stats_read(const struct httpd *h, struct httpd_stats *out);

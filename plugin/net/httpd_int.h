@@ -2,8 +2,8 @@
 #ifndef PLUGIN_NET_HTTPD_INT_H
 #define PLUGIN_NET_HTTPD_INT_H
 /*
- * What httpd.c (connections) and httpd_reply.c (exchanges and answers) share. Owner: struct httpd; loop
- * thread. Nobody else includes this.
+ * What httpd.c (connections), httpd_peer.c (addresses) and httpd_reply.c (exchanges and answers) share. Owner:
+ * struct httpd; loop thread. Nobody else includes this.
  */
 #include "plugin/net/httpd.h"
 #include "plugin/net/loop_uv.h"
@@ -88,6 +88,12 @@ struct httpd {
     void *closed_arg;
     int port;
 };
+
+/* ---- httpd_peer.c ---- */
+
+struct peer *httpd_peer_find(struct httpd *d, const unsigned char key[16]); /* NULL: out of memory */
+/* One connection of it less; without any it is freed. */
+void httpd_peer_leave(struct httpd *d, struct peer *p);
 
 /* ---- httpd_reply.c ---- */
 

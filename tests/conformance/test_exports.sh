@@ -53,6 +53,7 @@ for file in "$OCV_SO" "$addon" "$OCV_HOST"; do
         "$(echo "$dynamic" | grep -qE 'BIND_NOW|Flags:.*NOW' && echo yes || echo no)"
     is "$name: the stack is not executable" yes \
         "$(echo "$headers" | grep GNU_STACK | grep -q RWE && echo no || echo yes)"
+    is "$name: nothing is mapped writable and executable" 0 "$(echo "$headers" | grep LOAD | grep -c RWE)"
     is "$name: no text relocations" no "$(echo "$dynamic" | grep -q TEXTREL && echo yes || echo no)"
     is "$name: no run path" no "$(echo "$dynamic" | grep -qE 'RPATH|RUNPATH' && echo yes || echo no)"
 done
@@ -69,5 +70,18 @@ if [ "$OCV_BUILD" = release ] && [ "$(uname -m)" = x86_64 ]; then
     is "stack protector and FORTIFY are in use" yes \
         "$(nm -D --undefined-only "$OCV_SO" | grep -q __stack_chk_fail &&
             nm -D --undefined-only "$OCV_SO" | grep -qE '_chk(@|$)' && echo yes || echo no)"
+    # The libraries that are linked in could speak for us there: so each of our objects is asked.
+    fortified=0 guarded=0
+    for o in $(find "$OCV_BUILDDIR/obj/plugin" "$OCV_BUILDDIR/obj/memory" "$OCV_BUILDDIR/obj/sessions" \
+        "$OCV_BUILDDIR/obj/abi" -name '*.o'); do
+        calls=$(nm --undefined-only "$o" | awk '{print $2}')
+        echo "$calls" | grep -qE '_chk$' && fortified=$((fortified + 1))
+        echo "$calls" | grep -qx __stack_chk_fail && guarded=$((guarded + 1))
+    done
+    is "objects of ours call fortified functions" yes "$([ "$fortified" -gt 20 ] && echo yes || echo "$fortified")"
+    is "objects of ours guard their stacks" yes "$([ "$guarded" -gt 50 ] && echo yes || echo "$guarded")"
+    for flag in -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fcf-protection; do
+        is "all is compiled with $flag" yes "$(grep -q -e "$flag" "$OCV_BUILDDIR/flags" && echo yes || echo no)"
+    done
 fi
 exit $bad

@@ -709,28 +709,64 @@ static void too_many_connections(void)
     world_open(&w, (struct httpd_config){.max_conns = 100, .max_conns_peer = 8});
     for (int i = 0; i < 8; i++) {
         fd[i] = dial(&w);
-        (void)kit_puts(fd[i], GET("/short"));
-        (void)kit_read(fd[i], a, sizeof a, "/short");
+        (void)kit_puts(fd[i], GET("/hold"));
     }
+    T_TRUE(kit_wait_count(&w.n_held, 8));
     extra = dial(&w);
     (void)kit_puts(extra, GET("/short"));
     (void)kit_read(extra, a, sizeof a, NULL);
     T_HAS(a, "HTTP/1.1 503 ");
     T_HAS(a, "\r\n\r\n{\"error\":\"too many");
     close(extra);
-    close(fd[0]);
-    for (int i = 0; i < 200; i++) {
-        kit_do(w.loop, stats_fn, &w);
-        if (w.stats.conns < 8)
-            break;
-        usleep(5000);
-    }
-    fd[0] = dial(&w);
-    (void)kit_puts(fd[0], GET("/short"));
-    (void)kit_read(fd[0], a, sizeof a, "/short");
-    T_HAS(a, "200 OK");
-    T_EQ(w.stats.refused_conns, 1);
+    for (w.reply_at = 0; w.reply_at < 8; w.reply_at++)
+        kit_do(w.loop, reply_fn, &w);
     for (int i = 0; i < 8; i++)
+        (void)kit_read(fd[i], a, sizeof a, "/hold");
+    kit_do(w.loop, stats_fn, &w);
+    T_EQ(w.stats.refused_conns, 1);
+    T_EQ(w.stats.shed_conns, 0);
+    T_CASE("whoever asks for nothing gives way: the one that has for longest first");
+    for (int i = 0; i < 3; i++) {
+        extra = dial(&w);
+        (void)kit_puts(extra, GET("/short"));
+        (void)kit_read(extra, a, sizeof a, "/short");
+        T_HAS(a, "200 OK");
+        close(extra);
+        usleep(20000);
+    }
+    kit_do(w.loop, stats_fn, &w);
+    T_EQ(w.stats.refused_conns, 1);
+    T_GE(w.stats.shed_conns, 1);
+    for (int i = 0; i < 8; i++)
+        close(fd[i]);
+    world_close(&w);
+}
+
+/* Byte by byte, and more of them than there is room for: a request that comes whole is answered. */
+static void slow_ones_give_way(void)
+{
+    struct world w;
+    int fd[64], one;
+    char a[4096];
+
+    world_open(&w, (struct httpd_config){.max_conns = 8, .max_conns_peer = 100});
+    for (int i = 0; i < 64; i++) {
+        fd[i] = dial(&w);
+        (void)kit_puts(fd[i], "GET /short HTTP/1.1\r\nHo");
+        if (i % 16 != 15)
+            continue;
+        one = dial(&w);
+        (void)kit_puts(one, GET("/short"));
+        (void)kit_read(one, a, sizeof a, "/short");
+        T_HAS(a, "200 OK");
+        close(one);
+    }
+    kit_do(w.loop, stats_fn, &w);
+    T_LE(w.stats.conns, 8);
+    T_GE(w.stats.shed_conns, 50);
+    T_EQ(w.stats.refused_conns, 0);
+    T_TRUE(kit_closes(fd[0], 2000));
+    for (int i = 0; i < 64; i++)
         close(fd[i]);
     world_close(&w);
 }
@@ -909,6 +945,7 @@ int main(void)
     T_RUN(streams_end_with_their_client);
     T_RUN(streams_of_known_length);
     T_RUN(too_many_connections);
+    T_RUN(slow_ones_give_way);
     T_RUN(draining);
     T_RUN(closing_in_every_phase);
     T_RUN(ports_and_addresses);
