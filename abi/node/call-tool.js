@@ -63,22 +63,23 @@ function ownerOf({ messageChannel, requesterSenderId: sender }) {
   return owner.length < 224 ? owner : undefined;
 }
 
-/** A turn that is run again has the same ids, and makes no second call. */
-function keyOf({ sessionKey, sessionId }, toolCallId) {
-  const hash = createHash("sha256").update(JSON.stringify([sessionKey, sessionId, toolCallId])).digest("hex");
+/** A turn that is run again has the same ids, and makes no second call. Some models number their calls anew. */
+function keyOf({ sessionKey, sessionId }, toolCallId, params) {
+  const hash = createHash("sha256").update(JSON.stringify([sessionKey, sessionId, toolCallId, params])).digest("hex");
   return `tool:${hash.slice(0, 32)}`;
 }
 
 const answer = (details) => ({ content: [{ type: "text", text: JSON.stringify(details) }], details });
 
-async function callFor(context, toolCallId, { to, ...rest }) {
+async function callFor(context, toolCallId, params) {
+  const { to, ...rest } = params;
   const account = runningAccount();
   try {
     if (!account) throw new Refusal("the voice channel is not running.");
     const own = !to?.trim() || /^me$/i.test(to.trim());
     const number = own ? await numberOfSender(account, context) : to;
     const placed = await placeCall(account, {
-      ...rest, to: number, report: reportOf(context), owner: ownerOf(context), idempotency_key: keyOf(context, toolCallId),
+      ...rest, to: number, report: reportOf(context), owner: ownerOf(context), idempotency_key: keyOf(context, toolCallId, params),
     });
     return answer({
       ...placed,
