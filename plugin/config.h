@@ -46,6 +46,8 @@ struct config { /* every text is NUL-terminated, "" when not set */
     struct {
         bool ready; /* account_sid, auth_token and phone_number are there: it is the carrier */
         const char *account_sid, *base_url, *region, *edge;
+        const char *say_voice, *say_language;     /* of words that Twilio speaks; "": its own */
+        const char *say_apology, *say_offer;      /* to a caller whom nobody serves; to a target, before the summary */
         const char *api_key_sid, *api_key_secret; /* both or none; for requests, instead of auth_token */
         const char *auth_token, *phone_number;    /* the first of each list, "" without one */
         struct config_list auth_tokens;           /* each may have signed a callback */

@@ -304,6 +304,7 @@ static int open_carrier(struct lines *ls, struct err *e)
         .n_auth_tokens = c->twilio.auth_tokens.n, .api_key_sid = str_of(c->twilio.api_key_sid),
         .api_key_secret = str_of(c->twilio.api_key_secret), .base_url = str_of(c->twilio.base_url),
         .region = str_of(c->twilio.region), .edge = str_of(c->twilio.edge),
+        .voice = str_of(c->twilio.say_voice), .language = str_of(c->twilio.say_language),
         .public_url = str_of(c->webhook.base_url), .ca_file = str_of(c->openai.ca_file),
         .recording_channels = c->recording.dual ? STR("dual") : STR("mono")};
 

@@ -6,6 +6,7 @@
 #include "plugin/base/json.h"
 #include "plugin/base/mem.h"
 #include "plugin/calls.h"
+#include "plugin/config.h"
 #include "plugin/lines_int.h"
 #include "plugin/notice.h"
 
@@ -86,17 +87,32 @@ static void do_save(struct trunk *t, uint64_t version)
 
 /* ---- The carrier ---- */
 
+/* What the carrier says: the configuration has the words, the machine what the call is about. */
+static void put_words(struct buf *b, const struct config *c, const struct line_fx *fx)
+{
+    if (fx->u.command.what == LINE_CMD_APOLOGISE)
+        (void)buf_puts(b, str_of(c->twilio.say_apology));
+    else if (fx->u.command.what == LINE_CMD_OFFER)
+        (void)buf_printf(b, "%s ", c->twilio.say_offer);
+    (void)buf_puts(b, fx->u.command.text);
+}
+
 static void do_command(struct trunk *t, const struct line_fx *fx)
 {
     struct carrier *c = trunk_carrier(t);
-    const struct carrier_order order = {
+    struct buf words;
+    struct carrier_order order = {
         .cmd = fx->u.command.n, .what = fx->u.command.what, .call = str_of(t->call), .line = &t->m,
         .leg = fx->u.command.leg, .text = fx->u.command.text, .token = fx->u.command.action,
         .secret = fx->u.command.secret};
 
+    buf_init(&words, 2 * LINE_TEXT_BYTES);
+    put_words(&words, t->owner->app->config, fx);
+    order.text = str_trim(buf_str(&words));
     /* Without an answer the machine's own deadline goes by: it looks up what became of it. */
     if (c == NULL || c->ops->command(c, &order) < 0)
         log_error(&t->owner->app->log, "%s: a command could not be sent to the carrier", t->call);
+    buf_free(&words);
 }
 
 void trunk_answered(void *arg, struct str call, const struct carrier_answer *a)

@@ -292,8 +292,8 @@ enum line_cmd { /* at the carrier; each is answered by LINE_EV_CREATED, _DONE or
     LINE_CMD_PLAY_DIGITS, /* to this leg alone: text */
     LINE_CMD_ANNOUNCE,    /* to this leg, or all when leg is NULL: text is spoken by the carrier */
     LINE_CMD_COLLECT,     /* the leg leaves the room, is asked for digits, and comes back: LINE_EV_DIGITS */
-    LINE_CMD_OFFER,       /* create a target's leg that hears text and is asked to press 1; joins the room if it does */
-    LINE_CMD_APOLOGISE,   /* the leg hears text and is hung up, whatever becomes of us */
+    LINE_CMD_OFFER,       /* create a target's leg that is asked to press 1 and hears text; joins the room if it does */
+    LINE_CMD_APOLOGISE,   /* the leg hears that we are sorry and is hung up, whatever becomes of us */
     LINE_CMD_RECORD, LINE_CMD_RECORD_PAUSE, LINE_CMD_RECORD_RESUME, LINE_CMD_RECORD_STOP,
     LINE_CMD_REFER        /* SIP-only: the provider asks the caller's trunk to go elsewhere: text is the number */
 };

@@ -53,8 +53,7 @@ static void apology_run(struct step *s)
     if (due(s, until) || l->apology.fails >= APOLOGY_TRIES || !leg_exists(&l->legs[0])) {
         apology_ends(s);
     } else if (!old && l->apology.what == 0 && job_free(s, &l->apology)) {
-        line_command(s, &l->apology, LINE_CMD_APOLOGISE, &l->legs[0])->u.command.text =
-            STR("We are sorry, there is a technical problem. Please try again later. Goodbye.");
+        (void)line_command(s, &l->apology, LINE_CMD_APOLOGISE, &l->legs[0]);
         l->apology.what = 0; /* set once the carrier took it */
     }
 }

@@ -69,6 +69,7 @@ enum carrier_step_kind {
 struct carrier_step {
     enum carrier_step_kind kind;
     struct str text, ref, label, token;
+    struct str voice, language; /* in which words are spoken; the implementation fills them in */
     unsigned n, seconds;
     bool ends_room, busy;
 };
@@ -171,6 +172,7 @@ struct twilio_config {
     struct str api_key_sid, api_key_secret; /* both or none: used for REST instead of the token */
     struct str base_url;      /* "" or https://api.twilio.com: that host, or the one of region and edge */
     struct str region, edge;
+    struct str voice, language; /* of <Say>; "": Twilio's own */
     struct str public_url;    /* our own, as Twilio is given it, without a slash at the end */
     struct str ca_file;
     struct str recording_channels; /* "dual" | "mono" */

@@ -37,6 +37,8 @@ static void twilio_free(struct twilio *t)
     sig_twilio_free(t->sig);
     free_secret(t->authorization);
     mem_free(t->account);
+    mem_free(t->voice);
+    mem_free(t->language);
     mem_free(t->base_url);
     mem_free(t->public_url);
     mem_free(t);
@@ -170,11 +172,13 @@ int twilio_open(struct carrier **out, struct loop *loop, const struct twilio_con
     t->mono = str_eqc(config->recording_channels, "mono");
     t->account = str_dup(config->account_sid);
     t->public_url = str_dup(config->public_url);
+    t->voice = str_dup(config->voice);
+    t->language = str_dup(config->language);
     t->base_url = make_base_url(config);
     t->own_key = config->api_key_sid.n > 0;
     t->authorization = t->own_key ? twilio_authorization(config->api_key_sid, config->api_key_secret)
                                   : twilio_authorization(config->account_sid, str_of(config->auth_tokens[0]));
-    if (!t->account || !t->public_url || !t->base_url || !t->authorization)
+    if (!t->account || !t->public_url || !t->voice || !t->language || !t->base_url || !t->authorization)
         rc = err_set(e, ERR_NOMEM, "out of memory");
     if (rc == 0)
         rc = open_signature(t, config, e);
@@ -521,11 +525,26 @@ static int erase(struct carrier *c, struct str sid, void (*done)(void *arg, int 
 
 /* ---- The rest of the interface. ---- */
 
+unsigned twilio_voiced(const struct twilio *t, const struct carrier_step *steps, unsigned n,
+                       struct carrier_step out[TWILIO_STEPS_MAX])
+{
+    for (unsigned i = 0; i < n && i < TWILIO_STEPS_MAX; i++) {
+        out[i] = steps[i];
+        out[i].voice = str_of(t->voice);
+        out[i].language = str_of(t->language);
+    }
+    return n < TWILIO_STEPS_MAX ? n : TWILIO_STEPS_MAX;
+}
+
 static int render(const struct carrier *c, const struct carrier_step *steps, unsigned n, struct buf *out,
                   const char **content_type)
 {
+    const struct twilio *t = (const struct twilio *)c;
+    struct carrier_step spoken[TWILIO_STEPS_MAX];
+
     *content_type = "text/xml; charset=utf-8";
-    return twiml_render(str_of(((const struct twilio *)c)->public_url), steps, n, out);
+    return n > TWILIO_STEPS_MAX ? ERR_INVALID
+                                : twiml_render(str_of(t->public_url), spoken, twilio_voiced(t, steps, n, spoken), out);
 }
 
 static void on_pool_closed(void *arg)

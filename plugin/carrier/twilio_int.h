@@ -24,6 +24,7 @@ struct twilio {
     struct loop *loop;
     const struct log *log;
     char *account, *base_url, *public_url, *authorization;
+    char *voice, *language; /* of words; "": its own */
     bool mono;
     struct sig_twilio *sig;
     struct tls_ctx *tls;
@@ -95,6 +96,10 @@ struct twilio_job {
 /* ---- twilio.c ---- */
 
 extern const struct carrier_ops twilio_ops;
+#define TWILIO_STEPS_MAX 4u
+/* Copies the steps with the voice that is configured; how many those are. */
+unsigned twilio_voiced(const struct twilio *t, const struct carrier_step *steps, unsigned n,
+                       struct carrier_step out[TWILIO_STEPS_MAX]);
 
 /* Sends a request of the job; `path` is below the account's ("/Calls.json") unless it begins with "/2010-04-01/". */
 int twilio_send(struct twilio_job *j, const char *method, struct str path, struct str body, twilio_reply_fn *reply);

@@ -84,11 +84,12 @@ static void put_link(struct twilio_job *j, const char *name, const struct twiml_
 /* A document inside of the request: it does not depend on us being there when it is due. */
 static int put_twiml(struct twilio_job *j, const struct carrier_step *steps, unsigned n)
 {
+    struct carrier_step spoken[TWILIO_STEPS_MAX];
     struct buf text;
     int rc;
 
     buf_init(&text, TWIML_BYTES_MAX);
-    rc = twiml_render_inline(public_url(j), steps, n, &text);
+    rc = twiml_render_inline(public_url(j), spoken, twilio_voiced(j->t, steps, n, spoken), &text);
     if (rc == 0)
         form_put(&j->body, "Twiml", buf_str(&text));
     buf_free(&text);

@@ -62,10 +62,15 @@ static void put_number(struct buf *b, const char *name, unsigned value)
     (void)buf_printf(b, " %s=\"%u\"", name, value);
 }
 
-static void put_say(struct buf *b, struct str text)
+static void put_say(struct buf *b, const struct carrier_step *s)
 {
-    (void)buf_puts(b, STR("<Say>"));
-    put_xml(b, text, false);
+    (void)buf_puts(b, STR("<Say"));
+    if (s->voice.n > 0)
+        put_attr(b, "voice", s->voice);
+    if (s->language.n > 0)
+        put_attr(b, "language", s->language);
+    (void)buf_putc(b, '>');
+    put_xml(b, s->text, false);
     (void)buf_puts(b, STR("</Say>"));
 }
 
@@ -157,7 +162,7 @@ static void put_gather(struct buf *b, struct str public_url, const struct carrie
         return;
     }
     (void)buf_putc(b, '>');
-    put_say(b, s->text);
+    put_say(b, s);
     (void)buf_puts(b, STR("</Gather>"));
 }
 
@@ -190,7 +195,7 @@ static void put_step(struct buf *b, struct str public_url, const struct carrier_
 {
     switch (s->kind) {
     case STEP_JOIN: put_join(b, public_url, s); break;
-    case STEP_SAY: put_say(b, s->text); break;
+    case STEP_SAY: put_say(b, s); break;
     case STEP_PAUSE: put_pause(b, s->seconds); break;
     case STEP_DIGITS: put_digits(b, s->text); break;
     case STEP_GATHER: put_gather(b, public_url, s); break;

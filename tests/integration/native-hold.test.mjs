@@ -108,13 +108,16 @@ describe('a call over the carrier', { concurrency: true }, () => {
   });
 
   test('keys that are collected are told to the model; those that are sent are sent once', async (t) => {
-    const made = await lineRig(t, { people: { [BOB]: { ...stays, digits: '4711#' } } });
+    const made = await lineRig(t, { people: { [BOB]: { ...stays, digits: '4711#' } },
+      changes: { channels: { voice: { twilio: { say_voice: 'Polly.Vicki', say_language: 'de-DE' } } } } });
     const id = await made.dial({ purpose: 'test' });
     await made.event(id, 'turn');
     assert.equal((await made.act(id, 'collect', { text: 'Your number, please.' })).state, 'done');
     const [call] = calls(made);
     await waitFor(() => JSON.stringify(call.events).includes('4711'), { what: 'the keys' });
     assert.ok(made.twilio.person(BOB).texts('say').includes('Your number, please.'));
+    assert.match(made.twilio.requests.find((r) => r.params.Twiml).params.Twiml,
+      /<Say voice="Polly\.Vicki" language="de-DE">Your number, please\.<\/Say>/);
     made.twilio.faults = { 'participants.update': { apply: true, reset: true } };
     assert.equal((await made.act(id, 'dtmf', { digits: '1w2#' })).state, 'uncertain', 'its answer was lost');
     await waitFor(() => made.twilio.person(BOB).texts('play', 'digits').length > 0, { what: 'the keys at the other side' });

@@ -37,6 +37,7 @@ describe('a transfer', { concurrency: true }, () => {
     await made.event(id, 'call.held');
     await waitFor(() => made.twilio.person(CAROL).texts('say').some((text) => text.includes('<the> table & chairs')),
       { what: 'the words for the target' });
+    assert.match(made.twilio.person(CAROL).texts('say')[0], /^A call is handed over to you\. Press 1 to take it\. Bob asks/);
     assert.ok(!made.host.events.some((e) => e.event === 'call.transferred'), 'not before 1');
     const call = await settled(made, id);
     assert.equal(call.outcome, 'transferred', JSON.stringify(call));
