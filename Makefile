@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # GNU make. `make help` lists the targets; scripts/setup.sh installs what is needed.
 #
-# BUILD=release|debug|asan|tsan chooses the flags, BUILDDIR the folder (each build has one of its own).
+# BUILD=release|debug|asan|tsan|fuzz|cover chooses the flags, BUILDDIR the folder (each build has one of its own).
 
 BUILD ?= release
 ifeq ($(BUILD),release)
@@ -44,8 +44,14 @@ SAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 else ifeq ($(BUILD),tsan)
 OPT := -O1 -g -fno-omit-frame-pointer -DDEBUG=1
 SAN := -fsanitize=thread
+else ifeq ($(BUILD),fuzz)
+OPT := -O1 -g -fno-omit-frame-pointer -DDEBUG=1
+SAN := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+else ifeq ($(BUILD),cover)
+OPT := -O1 -g -DDEBUG=1
+SAN := -fprofile-instr-generate -fcoverage-mapping
 else
-$(error BUILD is $(BUILD); it must be release, debug, asan or tsan)
+$(error BUILD is $(BUILD); it must be release, debug, asan, tsan, fuzz or cover)
 endif
 
 CFLAGS_ALL := $(CSTD) $(OPT) $(SAN) $(WARN) $(HARDEN) -fPIC -fvisibility=hidden -pthread $(INC) $(CFLAGS)
@@ -240,7 +246,22 @@ CLI_PROGS := $(patsubst %.c,%,$(sort $(wildcard tests/conformance/*_cli.c)))
 # Disks that fail, power that fails, memory that is out.
 FAULT_PROGS := $(patsubst %.c,%,$(sort $(wildcard tests/faults/test_*.c)))
 FAULT_BINS := $(addprefix $(B)/,$(FAULT_PROGS))
-ifneq ($(filter unit unit-% test test-files faults conformance integration $(B)/tests/%,$(MAKECMDGOALS)),)
+# Fuzz targets: replay_NAME runs files, in every build; fuzz_NAME is driven by libFuzzer (BUILD=fuzz).
+FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+REPLAY_BINS := $(patsubst %,$(B)/tests/fuzz/replay_%,$(FUZZ_NAMES))
+FUZZ_BINS := $(patsubst %,$(B)/tests/fuzz/fuzz_%,$(FUZZ_NAMES))
+# $(1): target, $(2): archives
+define fuzz_program
+$(B)/tests/fuzz/replay_$(1): $(B)/obj/tests/fuzz/fuzz_$(1).o $(B)/obj/tests/fuzz/replay.o $(2) $(LLHTTP_LIB)
+$(B)/tests/fuzz/fuzz_$(1): $(B)/obj/tests/fuzz/fuzz_$(1).o $(2) $(LLHTTP_LIB)
+$(B)/tests/fuzz/replay_$(1) $(B)/tests/fuzz/fuzz_$(1):
+	@mkdir -p $$(@D)
+	$$(call say,LD,$$@)
+	$(Q)$(CC) $(SAN) $$(if $$(findstring /fuzz_,$$@),-fsanitize=fuzzer) -o $$@ $(LDHARD) $$(filter %.o,$$^) \
+	    -Wl,--start-group $(2) $(LLHTTP_LIB) -Wl,--end-group $(LIBS)
+endef
+ifneq ($(filter unit unit-% test test-files faults fuzz-% conformance integration $(B)/tests/%,$(MAKECMDGOALS)),)
+$(foreach n,$(FUZZ_NAMES),$(eval $(call fuzz_program,$(n),$(call archives_of,tests/fuzz/fuzz_$(n).c))))
 $(foreach t,$(UNIT_SRCS:.c=) $(CLI_PROGS) $(FAULT_PROGS),$(eval $(call test_program,$(t),$(call archives_of,$(t).c))))
 $(foreach n,$(UNIT_NAMES),$(eval $(call unit_run,$(n))))
 endif
@@ -282,7 +303,7 @@ $(B)/tests/bench/peer_%: $(B)/obj/tests/bench/peer_%.o $(LLHTTP_LIB)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN) -o $@ $(LDHARD) $< $(LLHTTP_LIB) -luv -lcjson -l:libssl.a -l:libcrypto.a -pthread -ldl
 
-.PHONY: unit conformance integration test test-files test-long test-asan test-tsan bench faults crashes
+.PHONY: unit conformance integration test test-files test-long test-asan test-tsan bench faults crashes fuzz fuzz-cover fuzz-bins fuzz-replays
 unit: $(UNIT_BINS) $(TOKENS)
 	@$(RUN) unit
 TEST_FILES := $(CONF_BINS) $(CONF_SOS) $(addprefix $(B)/,$(CLI_PROGS))
@@ -290,10 +311,10 @@ conformance: all $(TEST_FILES)
 	@$(RUN) conformance
 integration: all $(TEST_FILES)
 	@$(RUN) integration
-test: all $(UNIT_BINS) $(FAULT_BINS) $(TEST_FILES)
+test: all $(UNIT_BINS) $(FAULT_BINS) $(REPLAY_BINS) $(TEST_FILES)
 	@$(RUN) unit faults conformance integration
 # The long form; one that was interrupted goes on where it was (FAULT_SEED, FAULT_ROUNDS choose others).
-faults: all $(FAULT_BINS) $(TEST_FILES)
+faults: all $(FAULT_BINS) $(REPLAY_BINS) $(TEST_FILES)
 	@mkdir -p $(B)/faults
 	@OCV_FAULTS_LONG=1 FAULT_STATE=$(abspath $(B))/faults $(RUN) faults
 # A thousand deaths at moments of placed calls; goes on where it was interrupted (CRASH_SEED, CRASH_POINTS choose others).
@@ -301,6 +322,18 @@ crashes: all
 	@mkdir -p $(B)/crashes
 	@OCV_ROOT=$(CURDIR) OCV_BUILDDIR=$(abspath $(B)) OCV_BUILD=$(BUILD) LC_ALL=C.UTF-8 \
 	    $(NODE) tests/integration/crashes.mjs $(abspath $(B))/crashes/state.json
+# Each target for FUZZ_SECONDS (T chooses); what was found new stays in $(B)/fuzz/corpus, where the next run goes on.
+FUZZ_SECONDS ?= 60
+CLANG ?= clang
+fuzz:
+	@$(MAKE) --no-print-directory CC='$(CLANG)' BUILD=fuzz BUILDDIR=$(B)/fuzz/build fuzz-bins
+	@$(PYTHON) tests/fuzz/run --builddir $(B)/fuzz --seconds $(FUZZ_SECONDS) $(if $(T),--only '$(T)')
+# Which lines of what they are for the corpora reach.
+fuzz-cover:
+	@$(MAKE) --no-print-directory CC='$(CLANG)' BUILD=cover BUILDDIR=$(B)/fuzz/cover fuzz-replays
+	@$(PYTHON) tests/fuzz/run --builddir $(B)/fuzz --cover $(if $(T),--only '$(T)')
+fuzz-bins: $(FUZZ_BINS)
+fuzz-replays: $(REPLAY_BINS)
 # With the cases that take minutes: real limits of a minute, long outages.
 test-long:
 	$(Q)OCV_LONG=1 $(MAKE) --no-print-directory test
@@ -310,7 +343,7 @@ test-asan:
 test-tsan:
 	@$(MAKE) --no-print-directory BUILD=tsan BUILDDIR=$(if $(filter-out build,$(B)),$(B)-tsan,build/tsan) test
 # Everything the tests need, without running them.
-test-files: all $(UNIT_BINS) $(FAULT_BINS) $(TEST_FILES)
+test-files: all $(UNIT_BINS) $(FAULT_BINS) $(REPLAY_BINS) $(TEST_FILES)
 bench: all $(BENCH_BINS) $(BENCH_TOOLS)
 	@sh scripts/setup.sh --bench
 	@$(RUN) bench
@@ -353,6 +386,7 @@ help:
 	@echo "make crashes       kill -9 at a thousand moments of placed calls, resumable"
 	@echo "make test-asan     the same with AddressSanitizer and UBSan; test-tsan with ThreadSanitizer"
 	@echo "make bench         the measurements"
+	@echo "make fuzz          each fuzz target for FUZZ_SECONDS=60; make fuzz-cover: which lines the corpora reach"
 	@echo "make faults        power cuts, failing disks, memory that is out: the long form"
 	@echo "make lint          include ranks, banned functions, headers on their own, clang"
 	@echo "make manifest      writes skill.json from plugin.toml"

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "plugin/base/mem.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* Per thread, so that a test's ladder does not touch the threads of a harness beside it. */
 static _Thread_local unsigned long made;
-static _Thread_local unsigned long fail_from;
+static _Thread_local unsigned long fail_from, fail_to;
 
 static int fails(void)
 {
     made++;
-    return fail_from != 0 && made >= fail_from;
+    return fail_from != 0 && made >= fail_from && made <= fail_to;
 }
 
 void *mem_alloc(size_t n)
@@ -52,5 +53,14 @@ unsigned long mem_fault_after(unsigned long n)
 
     made = 0;
     fail_from = n;
+    fail_to = ULONG_MAX;
+    return before;
+}
+
+unsigned long mem_fault_once(unsigned long n)
+{
+    unsigned long before = mem_fault_after(n);
+
+    fail_to = n;
     return before;
 }

@@ -20,6 +20,8 @@ void mem_free(void *p); /* NULL is fine */
  * 0 turns that off. Returns how many allocations were made since the last call.
  */
 unsigned long mem_fault_after(unsigned long n);
+/* The same, and the n-th alone fails. */
+unsigned long mem_fault_once(unsigned long n);
 
 #define MEM_NEW(type) ((type *)mem_zalloc(sizeof(type)))
 

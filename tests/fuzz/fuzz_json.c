@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/* JSON text: what the check takes is what the parser takes; what is written reads back as the same. */
+/* covers: plugin/base/json.c */
+#include "plugin/base/json.h"
+#include "tests/fuzz/fuzz.h"
+
+static void walk(const struct json *node, unsigned depth)
+{
+    FUZZ_MUST(depth <= JSON_MAX_DEPTH + 1);
+    FUZZ_MUST(!str_has_nul(json_str(node)) && str_utf8_valid(json_str(node)));
+    (void)json_int(node, 0);
+    (void)json_num(node, 0);
+    for (const struct json *i = json_first(node); i != NULL; i = json_next(i)) {
+        if (json_is_object(node))
+            FUZZ_MUST(!str_has_nul(json_key(i)) && str_utf8_valid(json_key(i)));
+        walk(i, depth + 1);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct str in = {(const char *)data, size};
+    struct json *doc = NULL, *again = NULL;
+    struct buf out, second;
+    struct err e = {0};
+    int check = json_check(in, &e), rc = json_parse(&doc, in, &e);
+    struct str peek = json_peek(in, "type"), text = json_peek_str(in, "type");
+
+    FUZZ_MUST(fuzz_inside(peek, in) && fuzz_inside(text, in));
+    FUZZ_MUST((check == 0) == (rc == 0) || (fuzz_starved && rc < 0));
+    buf_init(&out, 1u << 22);
+    buf_init(&second, 1u << 22);
+    if (rc == 0) {
+        walk(doc, 0);
+        if (text.p != NULL && json_is_object(doc))
+            FUZZ_MUST(str_eq(text, json_get_str(doc, "type")));
+        if (json_write(doc, &out) == 0) {
+            FUZZ_MUST(json_check(buf_str(&out), &e) == 0);
+            if (json_parse(&again, buf_str(&out), &e) == 0 && json_write(again, &second) == 0)
+                FUZZ_MUST(str_eq(buf_str(&out), buf_str(&second)));
+            else
+                FUZZ_MUST(fuzz_starved);
+        } else {
+            FUZZ_MUST(fuzz_starved);
+        }
+    }
+    buf_clear(&out);
+    jw_str(&out, in);
+    FUZZ_MUST(fuzz_starved || json_check(buf_str(&out), &e) == 0 || size > 1u << 20);
+    json_free(doc);
+    json_free(again);
+    buf_free(&out);
+    buf_free(&second);
+    return 0;
+}
