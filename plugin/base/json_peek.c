@@ -75,12 +75,15 @@ static bool skip_value(struct scan *s)
 
 struct str json_peek(struct str text, const char *key)
 {
-    struct scan s = {text.p, text.p + text.n};
+    struct scan s;
     struct str name;
     const char *from;
     bool plain;
 
-    if (text.n == 0 || !skip_char(&s, '{'))
+    if (text.n == 0)
+        return STR_NONE;
+    s = (struct scan){text.p, text.p + text.n};
+    if (!skip_char(&s, '{'))
         return STR_NONE;
     for (;;) {
         if (!scan_string(&s, &name, &plain) || !skip_char(&s, ':') || !plain)
@@ -99,8 +102,11 @@ struct str json_peek(struct str text, const char *key)
 struct str json_peek_str(struct str text, const char *key)
 {
     struct str raw = json_peek(text, key), value;
-    struct scan s = {raw.p, raw.p + raw.n};
+    struct scan s;
     bool plain;
 
-    return raw.n > 0 && scan_string(&s, &value, &plain) && plain ? value : STR_NONE;
+    if (raw.n == 0)
+        return STR_NONE;
+    s = (struct scan){raw.p, raw.p + raw.n};
+    return scan_string(&s, &value, &plain) && plain ? value : STR_NONE;
 }

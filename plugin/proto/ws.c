@@ -478,12 +478,15 @@ int ws_hello_check(const struct ws_hello *hello, const struct http1_msg *answer,
 
     if (answer->status != 101)
         return err_set(e, ERR_HTTP, "the server answered %d, not 101", answer->status);
+    if (answer->minor == 0)
+        return err_set(e, ERR_PROTOCOL, "the server's 101 is of HTTP/1.0");
     if (!str_ieq(http1_field(answer, "upgrade"), STR("websocket")))
         return err_set(e, ERR_PROTOCOL, "the server's 101 does not upgrade to websocket");
     if (!has_token(http1_field(answer, "connection"), STR("upgrade")))
         return err_set(e, ERR_PROTOCOL, "the server's 101 lacks Connection: upgrade");
     accept_key(hello, want);
-    if (!str_eqc(http1_field(answer, "sec-websocket-accept"), want))
+    if (http1_field_count(answer, "sec-websocket-accept") != 1 ||
+        !str_eqc(http1_field(answer, "sec-websocket-accept"), want))
         return err_set(e, ERR_PROTOCOL, "the server's Sec-WebSocket-Accept is wrong");
     if (http1_field(answer, "sec-websocket-extensions").n > 0)
         return err_set(e, ERR_PROTOCOL, "the server chose an extension nobody offered");

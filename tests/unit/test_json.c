@@ -300,6 +300,8 @@ static void a_look_before_parsing(void)
         {"", NULL, NULL},
     };
 
+    T_NULL(json_peek(STR_NONE, "a").p);
+    T_NULL(json_peek_str(STR_NONE, "a").p);
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         struct str raw = json_peek(str_of(table[i].text), "a"), s = json_peek_str(str_of(table[i].text), "a");
 
