@@ -64,7 +64,8 @@ static void put_body(struct buf *out, struct str body)
         line = str_head(body, str_find(body, '\n'));
         for (n = 0; n < line.n && line.p[n] == '#'; n++)
             ;
-        if ((n == 1 || n == 2) && (n == line.n || strchr(" \t\r", line.p[n]) != NULL)) {
+        /* Control characters too: they become blanks. */
+        if ((n == 1 || n == 2) && (n == line.n || (unsigned char)line.p[n] <= ' ' || line.p[n] == 0x7f)) {
             (void)buf_puts(out, STR("###"));
             put_clean(out, str_skip(line, n), false);
         } else {
