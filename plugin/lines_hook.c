@@ -283,8 +283,8 @@ static void handle(struct lines *ls, struct httpd_exchange *x, const struct carr
 
 void lines_hook(struct lines *ls, struct httpd_exchange *x)
 {
-    static const char *const names[] = {"x-twilio-signature", "i-twilio-idempotency-token"};
-    struct carrier_header headers[sizeof names / sizeof *names];
+    const struct carrier_ops *ops;
+    struct carrier_header headers[CARRIER_HEADERS];
     struct carrier_hook hook = {.method = httpd_method(x), .path = httpd_path(x), .query = httpd_query(x),
                                 .body = httpd_body(x), .content_type = httpd_header(x, "content-type"),
                                 .headers = headers};
@@ -297,19 +297,21 @@ void lines_hook(struct lines *ls, struct httpd_exchange *x)
                         "phone_number, and channels.voice.webhook.base_url\"}"));
         return;
     }
-    for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
-        if (httpd_header(x, names[i]).p != NULL)
-            headers[hook.n_headers++] = (struct carrier_header){str_of(names[i]), httpd_header(x, names[i])};
-    rc = httpd_header_count(x, names[0]) > 1 ? ERR_DENIED : ls->carrier->ops->verify(ls->carrier, &hook);
+    ops = ls->carrier->ops;
+    for (unsigned i = 0; i < CARRIER_HEADERS && ops->headers[i] != NULL; i++)
+        if (httpd_header(x, ops->headers[i]).p != NULL)
+            headers[hook.n_headers++] = (struct carrier_header){str_of(ops->headers[i]),
+                                                                httpd_header(x, ops->headers[i])};
+    rc = httpd_header_count(x, ops->headers[0]) > 1 ? ERR_DENIED : ops->verify(ls->carrier, &hook);
     if (rc < 0 && rc != ERR_NOMEM && route_failed_often(ls->app, x))
         return;
     if (rc < 0) {
-        log_warn(&ls->app->log, "%.*s refused with 401: its signature does not fit channels.voice.twilio.auth_token "
-                 "and channels.voice.webhook.base_url", STR_ARG(str_head(hook.path, 60)));
+        log_warn(&ls->app->log, "%.*s refused with 401: its signature does not fit %s",
+                 STR_ARG(str_head(hook.path, 60)), ops->cure);
         httpd_reply(x, rc == ERR_NOMEM ? 503 : 401, "application/json", STR("{\"error\":\"the signature is wrong\"}"));
         return;
     }
-    rc = ls->carrier->ops->read(ls->carrier, &hook, &ev);
+    rc = ops->read(ls->carrier, &hook, &ev);
     if (rc < 0)
         httpd_reply(x, rc == ERR_NOT_FOUND ? 404 : rc == ERR_NOMEM ? 503 : 400, "application/json",
                     STR("{\"error\":\"this is no webhook that is understood here\"}"));

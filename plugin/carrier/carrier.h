@@ -20,6 +20,7 @@ struct carrier_fetch;
 
 /* ---- Webhooks ---- */
 
+#define CARRIER_HEADERS 4u
 struct carrier_header { struct str name, value; };
 
 struct carrier_hook { /* one request of the carrier; borrowed */
@@ -125,6 +126,10 @@ struct carrier_probe { /* a webhook of the carrier's about nothing, as it would 
 struct carrier_ops {
     const char *name;         /* "twilio", "sip" */
     unsigned can;             /* LINE_CAN_* */
+    /* Headers of its webhooks that verify() and read() look at, in small letters; the first is the signature's and may
+     * stand there once. NULL behind the last. */
+    const char *headers[CARRIER_HEADERS + 1];
+    const char *cure;         /* of a wrong signature: what of the configuration it depends on */
     /* 0; ERR_DENIED: the signature is wrong or missing; ERR_NOMEM. Constant time over tokens and signatures. */
     int (*verify)(const struct carrier *c, const struct carrier_hook *hook);
     /* 0; ERR_INVALID (logged by the parameter's name), ERR_NOT_FOUND: no path of the carrier's, ERR_NOMEM. Unknown

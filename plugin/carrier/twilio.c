@@ -578,6 +578,8 @@ const struct carrier_ops twilio_ops = {
     .name = "twilio",
     .can = LINE_CAN_HOLD | LINE_CAN_MUTE | LINE_CAN_DTMF | LINE_CAN_COLLECT | LINE_CAN_TRANSFER | LINE_CAN_WARM |
            LINE_CAN_INVITE | LINE_CAN_ANNOUNCE | LINE_CAN_RECORD | LINE_CAN_HANGUP | LINE_CAN_SAY,
+    .headers = {"x-twilio-signature", "i-twilio-idempotency-token"},
+    .cure = "channels.voice.twilio.auth_token and channels.voice.webhook.base_url",
     .verify = twilio_verify,
     .read = twilio_read,
     .render = render,
