@@ -57,6 +57,17 @@ describe('a dial', { concurrency: 4 }, () => {
     made.twilio.assertRangOnce(BOB);
   });
 
+  for (const [name, lost] of [['its end', [{ kind: 'status', event: 'completed', action: 'drop', times: 99 }]],
+    ['its end and the room\'s', [{ kind: 'status', event: 'completed', action: 'drop', times: 99 },
+      { kind: 'conference', action: 'drop', times: 99 }]]]) {
+    test(`that was talked on, and no callback tells ${name}: it is seen all the same`, async (t) => {
+      const made = await lineRig(t, { people: { [BOB]: talk }, twilio: { callbackFaults: lost } });
+      const began = Date.now();
+      await whole(made, await made.dial({ purpose: 'test' }));
+      assert.ok(Date.now() - began < 30000, 'soon');
+    });
+  }
+
   test('whose answer is an error is not repeated: its own callback tells what became of it', async (t) => {
     const made = await lineRig(t, { people: { [BOB]: talk } });
     made.twilio.faults = { 'participants.create': { status: 500 } }; // nothing was done, but who can tell

@@ -88,6 +88,18 @@ test('a call that comes in is one call however often its webhook comes; the docu
   made.twilio.assertClean();
 });
 
+test('a number whose webhook is a GET: signed over its query, taken like a POST', async (t) => {
+  const made = await lineRig(t, { changes: open, twilio: { numbers: { [OWN]: { voiceUrl: `${PUBLIC}/twilio/voice`, voiceMethod: 'GET' } } } });
+  made.twilio.dialIn({ from: BOB, to: OWN, script: [{ wait: 'greeting' }, { hangup: true }] });
+  const id = (await waitFor(() => made.host.events.find((e) => e.event === 'call.incoming'), { what: 'the call' })).call;
+  assert.equal((await made.over(id)).outcome, 'answered');
+  const { url } = made.twilio.callbacks.log.find((entry) => entry.kind === 'voice');
+  const forged = await fetch(url.replace(PUBLIC, made.host.url).replace(encodeURIComponent(BOB), encodeURIComponent('+15550009999')), {
+    headers: made.twilio.callbacks.log.find((entry) => entry.kind === 'voice').headers });
+  assert.equal(forged.status, 401, 'another caller under the same signature');
+  await made.twilio.idle();
+});
+
 test('callbacks twice and in another order: the status never moves back, the model comes once', async (t) => {
   const made = await lineRig(t, { people: { [BOB]: { answers: 1000, script: talk } }, twilio: { callbackFaults: [
     { kind: 'status', event: 'initiated', action: 'swap' }, { kind: 'status', event: 'ringing', action: 'duplicate' },

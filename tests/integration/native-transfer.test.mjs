@@ -79,6 +79,25 @@ describe('a transfer', { concurrency: true }, () => {
     }
   }
 
+  for (const [name, carol, when] of [['rings', { answers: false }, 'ring'], ['is being asked', { answers: 300 }, 'answer']]) {
+    test(`and the caller hangs up while the target ${name}: nobody is left`, async (t) => {
+      const made = await lineRig(t, { people: { [BOB]: { answers: 300, script: [{ wait: 'greeting' },
+        { until: () => made.gone, ms: 30000 }, { hangup: true }] }, [CAROL]: carol } });
+      const id = await made.dial({ purpose: 'test' });
+      await made.event(id, 'turn');
+      const res = await made.host.api(`/calls/${id}/transfer`, { method: 'POST', body: { to: 'Carol', mode: 'warm' } });
+      const leg = await waitFor(() => [...made.twilio.allLegs.values()].find((one) => one.to === CAROL
+        && (when === 'ring' ? one.ringingAt : one.up)), { what: 'her telephone' });
+      made.gone = true;
+      made.twilio.emit('change');
+      await waitFor(() => leg.over, { what: 'the end of her leg', timeoutMs: 5000 });
+      const call = await settled(made, id);
+      assert.equal(call.outcome, 'answered');
+      const end = await made.event(id, 'call.action', (e) => e.id === res.json.id && /done|failed|uncertain/.test(e.state));
+      assert.equal(end.state, 'failed');
+    });
+  }
+
   test('is over for both when one of them leaves', async (t) => {
     const made = await lineRig(t, { people: { [BOB]: { ...waits, hangsUpMs: 400000 }, [CAROL]: { answers: 300, hangsUpMs: 4000 } } });
     const id = await made.dial({ purpose: 'test' });
