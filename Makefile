@@ -326,10 +326,12 @@ crashes: all
 FUZZ_SECONDS ?= 60
 CLANG ?= clang
 fuzz:
+	@sh scripts/setup.sh --fuzz
 	@$(MAKE) --no-print-directory CC='$(CLANG)' BUILD=fuzz BUILDDIR=$(B)/fuzz/build fuzz-bins
 	@$(PYTHON) tests/fuzz/run --builddir $(B)/fuzz --seconds $(FUZZ_SECONDS) $(if $(T),--only '$(T)')
 # Which lines of what they are for the corpora reach.
 fuzz-cover:
+	@sh scripts/setup.sh --fuzz
 	@$(MAKE) --no-print-directory CC='$(CLANG)' BUILD=cover BUILDDIR=$(B)/fuzz/cover fuzz-replays
 	@$(PYTHON) tests/fuzz/run --builddir $(B)/fuzz --cover $(if $(T),--only '$(T)')
 fuzz-bins: $(FUZZ_BINS)

