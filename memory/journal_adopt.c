@@ -124,14 +124,24 @@ static int read_row(struct adopt *a, sqlite3_stmt *st, struct journal_call *row)
     return 0;
 }
 
-/* Who drives calls that are not over: the living are counted, the calls of the dead taken. */
+/*
+ * Of calls that are over: the line ends yet or waits for its recording, or the recording is being fetched. A line of
+ * an earlier phase is none of these: it must not dial any more.
+ */
+#define STILL_OWED \
+    "SELECT c.id AS id, c.owner AS owner FROM line l JOIN call c ON c.id=l.call WHERE l.phase<>'completed'" \
+    " AND l.phase='ending' AND l.machine<>'' AND c.state='over'" \
+    " UNION ALL SELECT c.id, c.owner FROM recording r JOIN call c ON c.id=r.call" \
+    " WHERE r.state='fetching' AND c.state='over'"
+
+/* Who drives calls that are not over, or owes something: the living are counted, the calls of the dead taken. */
 static int adopt_owners(struct adopt *a, struct store *s, struct str *dead, unsigned cap,
                         unsigned *n_dead)
 {
     int rc, sq;
     struct str owner;
-    sqlite3_stmt *st = store_stmt(s, "SELECT owner, count(*) FROM call WHERE state<>'over'"
-                                     " GROUP BY owner", &rc);
+    sqlite3_stmt *st = store_stmt(s, "SELECT owner, count(*) FROM (SELECT id, owner FROM call"
+                                     " WHERE state<>'over' UNION ALL " STILL_OWED ") GROUP BY owner", &rc);
 
     if (st == NULL)
         return rc;
@@ -303,6 +313,20 @@ static int adopt_take(struct store *s, struct str id)
     return journal_step(s, st);
 }
 
+/* The calls stay over; this instance goes on with what is owed of them. */
+static int adopt_owed(struct store *s, struct str owner)
+{
+    int rc;
+    sqlite3_stmt *st = store_stmt(s, "UPDATE call SET owner=?2 WHERE owner=?1 AND id IN (SELECT id FROM ("
+                                     STILL_OWED "))", &rc);
+
+    if (st == NULL)
+        return rc;
+    journal_bind(st, 1, owner);
+    journal_bind(st, 2, store_owner(s));
+    return journal_step(s, st);
+}
+
 /* The write lock is held: two instances that adopt at once see each other's result. */
 static int adopt_run(struct store_op *op, struct store *s, struct sqlite3 *db)
 {
@@ -314,8 +338,11 @@ static int adopt_run(struct store_op *op, struct store *s, struct sqlite3 *db)
     (void)db;
     adopt_forget(a);
     rc = adopt_owners(a, s, dead, 64, &n_dead);
-    for (unsigned i = 0; rc == 0 && i < n_dead && a->n < JOURNAL_ADOPT_MAX; i++)
+    for (unsigned i = 0; rc == 0 && i < n_dead && a->n < JOURNAL_ADOPT_MAX; i++) {
         rc = adopt_rows(a, s, dead[i]);
+        if (rc == 0)
+            rc = adopt_owed(s, dead[i]);
+    }
     for (unsigned i = 0; rc == 0 && i < a->n; i++) {
         rc = adopt_tools(a, s, &a->found[i]);
         if (rc == 0)

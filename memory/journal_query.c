@@ -22,7 +22,8 @@ struct query {
                  " (SELECT count(*) FROM tool_run WHERE tool_run.call = call.id), l_carrier, l_phase," \
                  " l_outcome, l_code, l_detail, l_attempts, l_due," \
                  " (SELECT printf('%d.%09d', sum(nano) / 1000000000, sum(nano) % 1000000000) FROM charge" \
-                 " WHERE charge.call = call.id HAVING count(*) > 0)"
+                 " WHERE charge.call = call.id HAVING count(*) > 0)," \
+                 " (SELECT state FROM recording WHERE recording.call = call.id)"
 #define VIEW_FROM \
     " FROM call LEFT JOIN (SELECT call AS l_call, carrier AS l_carrier, phase AS l_phase, outcome AS l_outcome," \
     " code AS l_code, detail AS l_detail, attempts AS l_attempts, due_at AS l_due FROM line) ON l_call=id "
@@ -47,7 +48,7 @@ static const char *status_of(struct str state, uint64_t live_at)
 /* What the telephone's side of a call says of it; of one that came straight to the speech API little is known. */
 static void put_line(struct buf *b, sqlite3_stmt *st)
 {
-    struct str phase = journal_text(st, 22), outcome = journal_text(st, 23);
+    struct str phase = journal_text(st, 22), outcome = journal_text(st, 23), recording = journal_text(st, 29);
 
     if (phase.n == 0 || str_eqc(journal_text(st, 21), "sip")) { /* the second: it was steered */
         jw_kstrc(b, "status", status_of(journal_text(st, 7), journal_u64(st, 16)));
@@ -57,6 +58,8 @@ static void put_line(struct buf *b, sqlite3_stmt *st)
             jw_kstr(b, "outcome", outcome);
         return;
     }
+    if (str_eqc(journal_text(st, 7), JOURNAL_OVER))
+        phase = STR("completed"); /* though it may wait for its recording */
     jw_kstr(b, "status", str_eqc(phase, "queued") || str_eqc(phase, "dialing") ? STR("initiated")
                          : str_eqc(phase, "ending")                            ? STR("answered") : phase);
     jw_kstr(b, "detail", journal_text(st, journal_text(st, 25).n > 0 ? 25 : 9));
@@ -66,6 +69,8 @@ static void put_line(struct buf *b, sqlite3_stmt *st)
     jw_kstr(b, "carrier_code", journal_text(st, 24));
     jw_kint(b, "attempts", sqlite3_column_int64(st, 26));
     put_time(b, "due_at", journal_u64(st, 27));
+    if (recording.n > 0)
+        jw_kstr(b, "recording", recording);
 }
 
 static void put_call(struct buf *b, sqlite3_stmt *st, bool whole)

@@ -9,6 +9,8 @@
 #include "plugin/base/json.h"
 #include "plugin/base/mem.h"
 
+#include <string.h>
+
 #define ROWS_BYTES ((size_t)64 << 20)
 #define ROWS_MAX 16384u
 
@@ -139,7 +141,8 @@ int line_add(struct store *s, const struct line_row *row, journal_fn *fn, void *
 
 int line_end_over(struct store *s, journal_fn *fn, void *arg)
 {
-    const struct sql_op op = {.sql = "UPDATE line SET phase='completed', machine='' WHERE phase<>'completed' AND EXISTS"
+    const struct sql_op op = {.sql = "UPDATE line SET phase='completed', machine='' WHERE phase<>'completed'"
+                                     " AND (phase<>'ending' OR machine='' OR carrier='sip') AND EXISTS"
                                      " (SELECT 1 FROM call c WHERE c.id=line.call AND c.state='over')"};
 
     return sql_op_push(s, &op, fn, arg);
@@ -184,6 +187,7 @@ struct rows { /* of one kind: an array in `mem` of `size` bytes each */
         lines_found_fn *lines;
         actions_fn *actions;
         recordings_fn *recordings;
+        recordings_owed_fn *owed;
         questions_fn *questions;
     } fn;
     void *arg;
@@ -287,7 +291,8 @@ static void tell_lines(struct rows *r, int rc)
 int lines_open_rows(struct store *s, lines_found_fn *fn, void *arg)
 {
     const struct rows what = {.sql = "SELECT " LINE_COLUMNS " FROM line l JOIN call c ON c.id=l.call"
-                                     " WHERE l.phase<>'completed' AND c.owner=?2 AND ?1='' ORDER BY l.call",
+                                     " WHERE l.phase<>'completed' AND c.owner=?2 AND (c.state<>'over' OR"
+                                     " (l.phase='ending' AND l.machine<>'')) AND ?1='' ORDER BY l.call",
                               .fn.lines = fn, .arg = arg, .read = read_line, .tell = tell_lines,
                               .size = sizeof(struct line_row)};
 
@@ -407,18 +412,59 @@ int action_list(struct store *s, struct str call, journal_query_fn *fn, void *ar
 
 /* ---- Recordings ---- */
 
-int recording_put(struct store *s, const struct recording_row *row, journal_fn *fn, void *arg)
+struct adding { /* a row, or what is owed where its call is gone */
+    struct op o;
+    struct sql_op add, owe;
+};
+
+static int adding_run(struct store_op *op, struct store *s, struct sqlite3 *db)
+{
+    const struct adding *a = (const struct adding *)op;
+    int rc = sql_op_run(s, &a->add);
+
+    (void)db;
+    return rc < 0 ? rc : sql_op_run(s, &a->owe);
+}
+
+int recording_add(struct store *s, const struct recording_row *row, journal_fn *fn, void *arg)
+{
+    const struct str texts[] = {row->call, row->sid, row->state, row->path, row->type, row->error};
+    const uint64_t ints[] = {row->at, row->due_at, row->channels};
+    size_t bytes = 0;
+    struct adding *a;
+    void *block;
+    char *at;
+    int rc;
+
+    for (unsigned i = 0; i < 6; i++)
+        bytes += texts[i].n;
+    rc = op_make(&block, &at, sizeof *a, bytes);
+    if (rc < 0)
+        return rc;
+    a = block;
+    a->add = (struct sql_op){
+        .sql = "INSERT INTO recording(call, sid, state, path, sha256, type, error, bytes, at, due_at, channels,"
+               " attempts, sealed) SELECT ?1,?2,?3,?4,'',?5,?6,0,?7,?8,?9,0,0 FROM call WHERE id=?1"
+               " ON CONFLICT(call) DO NOTHING", .n_texts = 6, .n_ints = 3};
+    for (unsigned i = 0; i < 6; i++)
+        a->add.texts[i] = op_pack(&at, texts[i]);
+    memcpy(a->add.ints, ints, sizeof ints);
+    a->owe = (struct sql_op){
+        .sql = "INSERT INTO recording_owed(sid, path, made_at, due_at, attempts) SELECT ?2, '', ?3, 0, 0"
+               " WHERE ?2<>'' AND NOT EXISTS (SELECT 1 FROM call WHERE id=?1)",
+        .texts = {a->add.texts[0], a->add.texts[1]}, .n_texts = 2, .ints = {row->at}, .n_ints = 1};
+    a->o = (struct op){{.run = adding_run, .done = op_done, .flags = STORE_RETRY, .bytes = a->o.op.bytes}, fn, arg};
+    return op_push(s, &a->o.op);
+}
+
+int recording_save(struct store *s, const struct recording_row *row, journal_fn *fn, void *arg)
 {
     const struct sql_op op = {
-        .sql = "INSERT INTO recording(call, sid, state, path, sha256, type, error, bytes, at, due_at, channels,"
-               " attempts, sealed, erase) SELECT ?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14 FROM call WHERE id=?1"
-               " ON CONFLICT(call) DO UPDATE SET sid=excluded.sid, state=excluded.state, path=excluded.path,"
-               " sha256=excluded.sha256, type=excluded.type, error=excluded.error, bytes=excluded.bytes,"
-               " due_at=excluded.due_at, channels=excluded.channels, attempts=excluded.attempts,"
-               " sealed=excluded.sealed, erase=excluded.erase",
-        .texts = {row->call, row->sid, row->state, row->path, row->sha256, row->type, row->error}, .n_texts = 7,
-        .ints = {row->bytes, row->at, row->due_at, row->channels, row->attempts, row->sealed,
-                 row->erase_at_carrier}, .n_ints = 7};
+        .sql = "UPDATE recording SET state=?2, path=?3, sha256=?4, type=?5, error=?6, bytes=?7, due_at=?8,"
+               " channels=?9, attempts=?10, sealed=?11 WHERE call=?1 AND state='fetching'",
+        .texts = {row->call, row->state, row->path, row->sha256, row->type, row->error}, .n_texts = 6,
+        .ints = {row->bytes, row->due_at, row->channels, row->attempts, row->sealed}, .n_ints = 5,
+        .must_change = true};
 
     return sql_op_push(s, &op, fn, arg);
 }
@@ -429,8 +475,7 @@ static int read_recording(struct rows *r, sqlite3_stmt *st, void *at)
         .call = keep(r, st, 0), .sid = keep(r, st, 1), .state = keep(r, st, 2), .path = keep(r, st, 3),
         .sha256 = keep(r, st, 4), .type = keep(r, st, 5), .error = keep(r, st, 6), .bytes = journal_u64(st, 7),
         .at = journal_u64(st, 8), .due_at = journal_u64(st, 9), .channels = (unsigned)journal_u64(st, 10),
-        .attempts = (unsigned)journal_u64(st, 11), .sealed = journal_u64(st, 12) != 0,
-        .erase_at_carrier = journal_u64(st, 13) != 0};
+        .attempts = (unsigned)journal_u64(st, 11), .sealed = journal_u64(st, 12) != 0};
     return 0;
 }
 
@@ -439,17 +484,76 @@ static void tell_recordings(struct rows *r, int rc)
     r->fn.recordings(r->arg, rc, r->v, r->n);
 }
 
+#define RECORDING_COLUMNS \
+    "r.call, r.sid, r.state, r.path, r.sha256, r.type, r.error, r.bytes, r.at, r.due_at, r.channels, r.attempts," \
+    " r.sealed"
+
 int recording_rows(struct store *s, struct str call, recordings_fn *fn, void *arg)
 {
     const struct rows what = {
-        .sql = "SELECT call, sid, state, path, sha256, type, error, bytes, at, due_at, channels, attempts, sealed,"
-               " erase FROM recording WHERE (call=?1 OR (?1='' AND (state='fetching' OR"
-               " (erase<>0 AND state<>'deleted'))))"
-               " AND ?2=?2 ORDER BY due_at, call",
+        .sql = call.n > 0 ? "SELECT " RECORDING_COLUMNS " FROM recording r WHERE r.call=?1 AND ?2=?2"
+                          : "SELECT " RECORDING_COLUMNS " FROM recording r JOIN call c ON c.id=r.call"
+                            " WHERE r.state='fetching' AND c.owner=?2 AND ?1='' ORDER BY r.due_at, r.call",
         .id = call, .fn.recordings = fn, .arg = arg, .read = read_recording, .tell = tell_recordings,
         .size = sizeof(struct recording_row)};
 
     return rows_push(s, &what);
+}
+
+int recording_drop(struct store *s, struct str call, journal_fn *fn, void *arg)
+{
+    const struct sql_op op = {.sql = "UPDATE recording SET state='deleted' WHERE call=?1 AND state<>'deleted'",
+                              .texts = {call}, .n_texts = 1, .must_change = true};
+
+    return sql_op_push(s, &op, fn, arg);
+}
+
+int recording_expire(struct store *s, uint64_t before, journal_fn *fn, void *arg)
+{
+    const struct sql_op op = {.sql = "UPDATE recording SET state='deleted' WHERE at<?1"
+                                     " AND state IN ('stored','failed')", .ints = {before}, .n_ints = 1};
+
+    return sql_op_push(s, &op, fn, arg);
+}
+
+/* ---- What is owed of recordings ---- */
+
+static int read_owed(struct rows *r, sqlite3_stmt *st, void *at)
+{
+    *(struct recording_owed *)at = (struct recording_owed){
+        .n = journal_u64(st, 0), .sid = keep(r, st, 1), .path = keep(r, st, 2), .made_at = journal_u64(st, 3),
+        .due_at = journal_u64(st, 4), .attempts = (unsigned)journal_u64(st, 5)};
+    return 0;
+}
+
+static void tell_owed(struct rows *r, int rc)
+{
+    r->fn.owed(r->arg, rc, r->v, r->n);
+}
+
+int recordings_owed(struct store *s, recordings_owed_fn *fn, void *arg)
+{
+    const struct rows what = {.sql = "SELECT n, sid, path, made_at, due_at, attempts FROM recording_owed"
+                                     " WHERE ?1='' AND ?2=?2 ORDER BY due_at, n LIMIT 1000",
+                              .fn.owed = fn, .arg = arg, .read = read_owed, .tell = tell_owed,
+                              .size = sizeof(struct recording_owed)};
+
+    return rows_push(s, &what);
+}
+
+int recording_owed_again(struct store *s, uint64_t n, unsigned attempts, uint64_t due_at, journal_fn *fn, void *arg)
+{
+    const struct sql_op op = {.sql = "UPDATE recording_owed SET attempts=?2, due_at=?3 WHERE n=?1",
+                              .ints = {n, attempts, due_at}, .n_ints = 3};
+
+    return sql_op_push(s, &op, fn, arg);
+}
+
+int recording_owed_done(struct store *s, uint64_t n, journal_fn *fn, void *arg)
+{
+    const struct sql_op op = {.sql = "DELETE FROM recording_owed WHERE n=?1", .ints = {n}, .n_ints = 1};
+
+    return sql_op_push(s, &op, fn, arg);
 }
 
 /* ---- Questions to the owner ---- */

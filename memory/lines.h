@@ -6,9 +6,9 @@
  * references of model legs, actions asked for, recordings, questions to the owner. As in journal.h: copies, one
  * store operation, answer on the loop thread after the commit; all writes STORE_RETRY unless said.
  *
- * Tables (schema 3): line(call, carrier, ref, phase, outcome, code, detail, number, own, machine, spec, idem, ...)
+ * Tables (schema 5): line(call, carrier, ref, phase, outcome, code, detail, number, own, machine, spec, idem, ...)
  * leg_ref(ref, call, used)  leg_sid(sid, call)  action(id, call, kind, state, ...)  recording(call, sid, ...)
- * question(id, call, text, state, ...). Whose a line is, is said by its call's row.
+ * recording_owed(n, sid, path, ...)  question(id, call, text, state, ...). Whose a line is, is said by its call's row.
  */
 #include "memory/journal.h"
 
@@ -33,7 +33,10 @@ int line_put(struct store *s, const struct journal_call *call, const struct line
              line_made_fn *fn, void *arg);
 /* The line of a call that stands, where it has none yet. */
 int line_add(struct store *s, const struct line_row *row, journal_fn *fn, void *arg);
-/* phase, outcome, code, detail, machine, answered_at, ended_at, due_at. ERR_NOT_FOUND: not this instance's any more. */
+/*
+ * phase, outcome, code, detail, machine, answered_at, ended_at, due_at. ERR_NOT_FOUND: not this instance's any more.
+ * The phase is "completed" when nothing is owed any more: a line that waits for its recording is "ending".
+ */
 int line_save(struct store *s, const struct line_row *row, journal_fn *fn, void *arg);
 /* A leg known by its sid at the carrier belongs to the call. Repeats are fine. */
 int line_note_leg(struct store *s, struct str sid, struct str call, journal_fn *fn, void *arg);
@@ -54,9 +57,9 @@ int line_claim_leg(struct store *s, struct str ref, struct str openai_call_id, s
 /* A reference is given out (before the leg is created), in the same commit as a line_save() queued with it. */
 int line_note_ref(struct store *s, struct str ref, struct str call, journal_fn *fn, void *arg);
 
-/* Lines that calls left which are over: so are they. */
+/* Lines that calls left which are over: so are they, but for those that end or wait for their recording. */
 int line_end_over(struct store *s, journal_fn *fn, void *arg);
-/* Lines whose calls this instance drives (after journal_adopt) and which are not over. */
+/* Lines of this instance (after journal_adopt) which are not completed; their calls may be over. */
 typedef void lines_found_fn(void *arg, int rc, const struct line_row *rows, unsigned n);
 int lines_open_rows(struct store *s, lines_found_fn *fn, void *arg);
 /* The line of a call's id, a room's reference or a leg's sid, live or over: one row or none. */
@@ -86,12 +89,34 @@ struct recording_row {
     struct str state; /* fetching stored absent failed deleted */
     uint64_t bytes, at, due_at;
     unsigned channels, attempts;
-    bool sealed, erase_at_carrier;
+    bool sealed;
 };
-int recording_put(struct store *s, const struct recording_row *row, journal_fn *fn, void *arg); /* or replaces */
+/*
+ * Inserts; a row of that call that stands already is left alone. Of a call that is gone (forgotten) the recording
+ * is owed to be deleted instead, see recording_owed.
+ */
+int recording_add(struct store *s, const struct recording_row *row, journal_fn *fn, void *arg);
+/* All but sid and at, of one that is being fetched. ERR_NOT_FOUND: it is not, any more. */
+int recording_save(struct store *s, const struct recording_row *row, journal_fn *fn, void *arg);
 typedef void recordings_fn(void *arg, int rc, const struct recording_row *rows, unsigned n);
-/* call empty: all that are to be fetched. ERR_NOT_FOUND never: n is 0. */
+/* call empty: all that this instance has to fetch. ERR_NOT_FOUND never: n is 0. */
 int recording_rows(struct store *s, struct str call, recordings_fn *fn, void *arg);
+/* Its state is "deleted" from now on, and the rest is owed. ERR_NOT_FOUND: it was, or there is none. */
+int recording_drop(struct store *s, struct str call, journal_fn *fn, void *arg);
+/* The same for all that were fetched, or could not be, before that time. */
+int recording_expire(struct store *s, uint64_t before, journal_fn *fn, void *arg);
+
+struct recording_owed { /* a deletion, of the file and at the carrier */
+    uint64_t n;           /* names it */
+    struct str sid, path; /* may be empty: nothing there */
+    uint64_t made_at, due_at;
+    unsigned attempts;
+};
+typedef void recordings_owed_fn(void *arg, int rc, const struct recording_owed *owed, unsigned n);
+/* The 1,000 that are due first, whoever's they were. */
+int recordings_owed(struct store *s, recordings_owed_fn *fn, void *arg);
+int recording_owed_again(struct store *s, uint64_t n, unsigned attempts, uint64_t due_at, journal_fn *fn, void *arg);
+int recording_owed_done(struct store *s, uint64_t n, journal_fn *fn, void *arg);
 
 /* ---- Questions to the owner ---- */
 struct question_row {

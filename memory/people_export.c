@@ -69,6 +69,8 @@ static int put_calls(struct store *s, struct str person, struct buf *b)
             rc = put_table(s, "handoffs", "SELECT * FROM handoff WHERE call=?1 ORDER BY at", call, b);
         if (rc == 0)
             rc = put_table(s, "outbox", "SELECT * FROM outbox WHERE call=?1 ORDER BY made_at", call, b);
+        if (rc == 0)
+            rc = put_table(s, "recordings", "SELECT * FROM recording WHERE call=?1", call, b);
         if (rc < 0)
             return rc;
         jw_close(b, '}');

@@ -29,11 +29,11 @@
  */
 enum phase { ROWS, MELT, SCRUB, LOG };
 
-enum { T_CALL, T_TURN, T_HOP, T_TOOL, T_HANDOFF, T_OUTBOX, T_MESSAGE, T_LINK, T_CODE, T_TRY, T_CALLER,
+enum { T_CALL, T_TURN, T_HOP, T_TOOL, T_HANDOFF, T_OUTBOX, T_RECORDING, T_MESSAGE, T_LINK, T_CODE, T_TRY, T_CALLER,
        T_IDENTITY, T_PERSON, T_CHARGE, TABLES };
 
 static const char *const table_names[TABLES] = {
-    "call",  "turn", "hop",       "tool_run", "handoff", "outbox",   "message",
+    "call",  "turn", "hop",       "tool_run", "handoff", "outbox", "recording", "message",
     "link",  "link_code", "code_try", "caller",   "identity", "person", "charge"};
 
 struct forget {
@@ -120,11 +120,12 @@ static int count_call(struct forget *f, struct store *s, struct str call)
         "SELECT count(*) FROM hop WHERE call=?1",
         "SELECT count(*) FROM tool_run WHERE call=?1",
         "SELECT count(*) FROM handoff WHERE call=?1",
-        "SELECT count(*) FROM outbox WHERE call=?1"};
+        "SELECT count(*) FROM outbox WHERE call=?1",
+        "SELECT count(*) FROM recording WHERE call=?1 AND state<>'deleted'"};
     int64_t n = 0;
     int rc = 0;
 
-    for (int t = T_TURN; rc == 0 && t <= T_OUTBOX; t++) {
+    for (int t = T_TURN; rc == 0 && t <= T_RECORDING; t++) {
         rc = people_int(s, sql[t], call, STR_NONE, 0, &n);
         f->step[t] += n;
     }

@@ -287,9 +287,32 @@ static const char to_4[] =
     ") WITHOUT ROWID;"
     "CREATE INDEX charge_day ON charge(day);";
 
+/*
+ * Version 5. Whatever takes a recording's row away, a call that is forgotten or expired too, leaves behind what must
+ * be deleted: the file on the disk and what the carrier has.
+ */
+static const char to_5[] =
+    "ALTER TABLE recording DROP COLUMN erase;"
+    "CREATE INDEX recording_open ON recording(call) WHERE state='fetching';"
+    "CREATE TABLE recording_owed("
+    " n INTEGER PRIMARY KEY,"
+    " sid TEXT NOT NULL,"
+    " path TEXT NOT NULL,"
+    " made_at INTEGER NOT NULL,"
+    " due_at INTEGER NOT NULL,"
+    " attempts INTEGER NOT NULL"
+    ");"
+    "CREATE TRIGGER recording_gone AFTER DELETE ON recording WHEN old.state<>'deleted' BEGIN"
+    " INSERT INTO recording_owed(sid, path, made_at, due_at, attempts) VALUES(old.sid, old.path, old.at, 0, 0);"
+    " END;"
+    "CREATE TRIGGER recording_dropped AFTER UPDATE OF state ON recording"
+    " WHEN new.state='deleted' AND old.state<>'deleted' BEGIN"
+    " INSERT INTO recording_owed(sid, path, made_at, due_at, attempts) VALUES(old.sid, old.path, old.at, 0, 0);"
+    " END;";
+
 /* steps[v] leads from version v to v + 1. */
 static const char *const steps[STORE_SCHEMA][4] = {
-    {to_1}, {to_2_people, to_2_owed, to_2_search, to_2_data}, {to_3}, {to_4}};
+    {to_1}, {to_2_people, to_2_owed, to_2_search, to_2_data}, {to_3}, {to_4}, {to_5}};
 
 static int sqlite_err(struct sqlite3 *db, int rc, const char *what, struct err *e)
 {

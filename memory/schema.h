@@ -10,7 +10,7 @@
 
 struct sqlite3;
 
-#define STORE_SCHEMA 4                    /* the version this code writes */
+#define STORE_SCHEMA 5                    /* the version this code writes */
 #define SCHEMA_APPLICATION_ID 0x6f63766f  /* "ocvo": tells our files from another program's */
 
 /* Reads user_version into *version without writing. ERR_SQLITE - n. */

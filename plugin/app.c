@@ -19,6 +19,7 @@
 #include "plugin/check.h"
 #include "plugin/costs.h"
 #include "plugin/feed.h"
+#include "plugin/fetches.h"
 #include "plugin/guard.h"
 #include "plugin/lines.h"
 #include "plugin/net/httpd.h"
@@ -31,6 +32,7 @@
 #include "plugin/proto/tls.h"
 #include "plugin/questions.h"
 #include "plugin/realtime/rt_rest.h"
+#include "plugin/recordings.h"
 #include "plugin/routes.h"
 #include "plugin/runs.h"
 #include "plugin/verify.h"
@@ -261,6 +263,7 @@ static void keep(void *arg)
         app->expire_at_ms = now + KEEP_EVERY_MS;
         (void)journal_expire(app->store, clock_wall_ms(), keep_ms, NULL, NULL);
         expire_words(app, keep_ms);
+        fetches_expire(app->fetches);
     }
     timer_set(app->keeper, now + (company ? ADOPT_EVERY_MS : LOOK_EVERY_MS));
 }
@@ -442,6 +445,8 @@ static int start_parts(struct app *app, struct err *e)
     if (rc == 0)
         rc = calls_open(&app->calls, app);
     if (rc == 0)
+        rc = fetches_open(&app->fetches, app, e);
+    if (rc == 0)
         rc = lines_open(&app->lines, app, e);
     if (rc == 0)
         rc = routes_open(&app->routes, app);
@@ -542,6 +547,7 @@ static void close_parts(struct app *app)
         calls_leave(app->calls);
     if (app->lines != NULL)
         lines_leave(app->lines);
+    fetches_leave(app->fetches);
     pins_close(app->pins);
     app->pins = NULL;
     verifies_close(app->verifies);
@@ -557,6 +563,8 @@ static void close_parts(struct app *app)
     owners_close(app->owners);
     app->questions = NULL;
     app->owners = NULL;
+    recordings_close(app->recordings);
+    app->recordings = NULL;
     afters_close(app->afters);
     past_close(app->past);
     app->afters = NULL;
@@ -583,6 +591,8 @@ static void close_parts(struct app *app)
         app->closing++;
         lines_close(lines, on_part_closed, app);
     }
+    fetches_close(app->fetches); /* the carrier answers nothing any more */
+    app->fetches = NULL;
     if (app->httpd != NULL) {
         app->closing++;
         httpd_close(app->httpd, 300, on_part_closed, app);

@@ -19,6 +19,7 @@ struct calls;
 struct checks;
 struct costs;
 struct feed;
+struct fetches;
 struct guard;
 struct httpd;
 struct index;
@@ -28,6 +29,7 @@ struct lines;
 struct loop;
 struct owners;
 struct past;
+struct recordings;
 struct routes;
 struct rt_api;
 struct sig_keys;
@@ -66,6 +68,8 @@ struct app {
     struct guard *guard;
     struct calls *calls;
     struct lines *lines;
+    struct recordings *recordings; /* files */
+    struct fetches *fetches;       /* and their way here and out */
     struct afters *afters;
     struct pins *pins;
     struct verifies *verifies;

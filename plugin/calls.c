@@ -438,7 +438,6 @@ static void on_adopted(void *arg, int rc, const struct journal_found *found, uns
                        unsigned held_by_others)
 {
     struct calls *cs = arg;
-    bool lines = false;
 
     cs->adopting = false;
     if (rc < 0) {
@@ -451,14 +450,11 @@ static void on_adopted(void *arg, int rc, const struct journal_found *found, uns
         return;
     if (n > 0)
         log_info(&cs->app->log, "taking over %u call%s of an earlier run", n, n == 1 ? "" : "s");
-    for (unsigned i = 0; i < n; i++) {
+    for (unsigned i = 0; i < n; i++)
         adopt(cs, &found[i]);
-        lines = lines || found[i].has_line || found[i].has_direct_line;
-    }
     if (n > 0)
         costs_reload(cs->app->costs);
-    if (lines)
-        live_lines_adopt(cs->app);
+    live_lines_adopt(cs->app); /* also lines of calls that are over */
     questions_adopt(cs->app->questions);
 }
 

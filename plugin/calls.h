@@ -53,6 +53,7 @@ struct calls_waiting { /* a call whose line begins: it has no leg of the model y
     struct caller_verdict verdict; /* level: at most linked */
     struct str spec;           /* JSON: message, purpose, context, session, voicemail_message; "" inbound */
     uint64_t received_wall_ms, max_duration_ms;
+    bool recorded;             /* or to be, once those words were heard: */
     bool notice, ask_consent;  /* words about recording come first */
 };
 /* Its rows are durable. The call waits (CALL_WAITING) until calls_leg(). */

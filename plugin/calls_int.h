@@ -116,7 +116,7 @@ void live_prompt(const struct live *lc, struct prompt_input *in);
 int live_line_settings(struct live *lc, struct call_settings *set);
 /* A call of an earlier instance that has a line. */
 void live_line_adopt(struct live *lc, bool outbound, struct str spec);
-/* The calls of lines are there: so may be the lines. */
+/* The calls of lines are there: so may be the lines, and what is to be fetched of calls that are over. */
 void live_lines_adopt(struct app *app);
 /* The line is told later, from the loop: it must not answer into effects that are being carried out. */
 void live_tell_line(struct live *lc, enum call_line what, struct str text);

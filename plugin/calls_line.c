@@ -6,6 +6,7 @@
 #include "plugin/base/json.h"
 #include "plugin/base/mem.h"
 #include "plugin/calls_int.h"
+#include "plugin/fetches.h"
 #include "plugin/lines.h"
 #include "plugin/notice.h"
 #include "plugin/owner.h"
@@ -66,6 +67,7 @@ void live_lines_adopt(struct app *app)
 {
     if (app->lines != NULL)
         lines_adopt(app->lines);
+    fetches_look(app->fetches);
 }
 
 static void notify_waiting(struct live *lc)
@@ -91,7 +93,7 @@ void calls_begin_waiting(struct calls *cs, const struct calls_waiting *in)
     lc->outbound = in->outbound;
     lc->begun = true;
     lc->base = lc->level = in->verdict.level < CALLER_LINKED ? in->verdict.level : CALLER_LINKED;
-    lc->recorded = in->notice || in->ask_consent;
+    lc->recorded = in->recorded;
     lc->received_wall_ms = in->received_wall_ms;
     lc->received_mono_ms = loop_now_ms(cs->app->loop);
     if (in->spec.n > 0)
@@ -420,6 +422,7 @@ void live_tell_line(struct live *lc, enum call_line what, struct str text)
         [CALL_LINE_MODEL_LIVE] = LINE_EV_MODEL_LIVE,
         [CALL_LINE_MODEL_GONE] = LINE_EV_MODEL_GONE,
         [CALL_LINE_NOTICE_HEARD] = LINE_EV_NOTICE_HEARD,
+        [CALL_LINE_CONSENT_GONE] = LINE_EV_CONSENT_GONE,
         [CALL_LINE_CALLEE_TURN] = LINE_EV_CALLEE_TURN,
         [CALL_LINE_VOICEMAIL_SAID] = LINE_EV_VOICEMAIL_SAID,
     };

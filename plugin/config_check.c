@@ -12,8 +12,6 @@
  */
 static const char *const without_effect[] = {
     "agent.heartbeat.",
-    "channels.voice.call.record_calls",
-    "channels.voice.recording.",
     "metrics.voice.",
 };
 

@@ -150,6 +150,8 @@ void dial_settings(const struct lines *ls, struct str to, const struct json *spe
         out->max_ms = (uint32_t)minutes * 60000u;
     if (from.n > 0)
         (void)str_copy(out->own, sizeof out->own, from);
+    if (json_get(spec, "record") != NULL)
+        line_set_record(ls, out, json_get_bool(spec, "record", false));
 }
 
 static int write_spec(struct dial *d, const struct json *body, struct str by)
@@ -167,6 +169,8 @@ static int write_spec(struct dial *d, const struct json *body, struct str by)
         jw_kstr(&d->spec, "for", owner);
     if (json_get(body, "max_minutes") != NULL)
         jw_kint(&d->spec, "max_minutes", json_get_int(body, "max_minutes", 0));
+    if (d->set.record || json_get(body, "record") != NULL)
+        jw_kbool(&d->spec, "record", d->set.record);
     if (json_get(body, "report") != NULL) {
         jw_key(&d->spec, "report");
         jw_node(&d->spec, json_get(body, "report"));
@@ -201,7 +205,7 @@ static void begin(struct dial *d)
     const struct calls_waiting waiting = {
         .id = d->id, .outbound = true, .other = d->to, .verdict = d->verdict, .spec = buf_str(&d->spec),
         .received_wall_ms = d->at_wall_ms, .max_duration_ms = d->set.max_ms,
-        .notice = d->set.record && d->set.consent == CONSENT_NOTICE,
+        .recorded = d->set.record, .notice = d->set.record && d->set.consent == CONSENT_NOTICE,
         .ask_consent = d->set.record && d->set.consent == CONSENT_ASK};
     const struct line_start start = {.call = str_of(d->id.text), .set = d->set, .ref = str_of(d->ref),
                                      .to = str_of(d->to.number), .due_wall_ms = d->due_wall_ms};
@@ -361,8 +365,8 @@ void dial_ask(struct app *app, const struct json *body, struct str idem, struct 
         refuse(fn, arg, 400, fault, NULL);
         return;
     }
-    if (json_get_bool(body, "record", false)) {
-        refuse(fn, arg, 409, "unsupported", "this version does not record calls");
+    if (json_get_bool(body, "record", false) && (ls->carrier->ops->can & LINE_CAN_RECORD) == 0) {
+        route_refuse(fn, arg, 409, "unsupported", "capability", STR("record"));
         return;
     }
     lines_decide(ls, json_get_str(body, "to"), &to);

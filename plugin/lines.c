@@ -207,14 +207,21 @@ static enum line_voicemail voicemail_of(enum config_voicemail v)
            : v == CONFIG_VOICEMAIL_CONTINUE ? VOICEMAIL_CONTINUE : VOICEMAIL_HANGUP;
 }
 
+void line_set_record(const struct lines *ls, struct line_settings *set, bool record)
+{
+    unsigned can = ls->carrier != NULL ? ls->carrier->ops->can & (unsigned)LINE_CAN_RECORD : 0;
+
+    set->record = record && can != 0;
+    set->can = (set->can & ~(unsigned)LINE_CAN_RECORD) | (set->record ? can : 0); /* to be paused, stopped */
+}
+
 void lines_settings(const struct lines *ls, bool outbound, struct str other, struct line_settings *out)
 {
     const struct config *c = ls->app->config;
     enum config_consent consent = config_consent_of(c, other);
 
     *out = (struct line_settings){
-        /* Recordings cannot be fetched yet, so none is made. */
-        .can = ls->carrier != NULL ? ls->carrier->ops->can & ~(unsigned)LINE_CAN_RECORD : 0,
+        .can = ls->carrier != NULL ? ls->carrier->ops->can : 0,
         .outbound = outbound,
         .ring_ms = c->outbound.ring_timeout_s * 1000u,
         .queue_ms = c->outbound.queue_max_min * 60000u,
@@ -228,6 +235,7 @@ void lines_settings(const struct lines *ls, bool outbound, struct str other, str
     (void)str_copy(out->own, sizeof out->own, str_of(c->twilio.phone_number));
     (void)snprintf(out->model_uri, sizeof out->model_uri, "sip:%.100s@sip.api.openai.com;transport=tls",
                    c->openai.project_id);
+    line_set_record(ls, out, c->call.record_calls);
 }
 
 /* ---- What a line can do ---- */
@@ -269,6 +277,8 @@ void lines_describe(const struct lines *ls, struct str call, struct buf *out)
         if (can & (1u << i))
             jw_str(out, str_of(name));
     jw_close(out, ']');
+    if (t != NULL && t->m.recording != REC_NONE && !t->m.fetched)
+        jw_kstrc(out, "recording", recording_name(t->m.recording));
     jw_key(out, "parties");
     jw_open(out, '[');
     for (unsigned i = 0; t != NULL && i < LINE_PARTIES; i++) {
@@ -287,6 +297,11 @@ void lines_describe(const struct lines *ls, struct str call, struct buf *out)
 const char *lines_carrier(const struct lines *ls)
 {
     return ls->carrier != NULL ? ls->carrier->ops->name : ls->direct->ops->name;
+}
+
+struct carrier *lines_its_carrier(const struct lines *ls)
+{
+    return ls != NULL ? ls->carrier : NULL;
 }
 
 unsigned lines_count(const struct lines *ls)

@@ -16,6 +16,7 @@
 #include "sessions/caller.h"
 
 struct app;
+struct carrier;
 struct httpd_exchange;
 struct line_row;
 struct lines;
@@ -66,6 +67,7 @@ int lines_begin(struct lines *ls, const struct line_start *start);
 /* What the configuration says for a line to or from that number ("" when withheld). */
 void lines_settings(const struct lines *ls, bool outbound, struct str other, struct line_settings *out);
 const char *lines_carrier(const struct lines *ls); /* "twilio", or "sip": none is configured */
+struct carrier *lines_its_carrier(const struct lines *ls); /* NULL: none, or ls is NULL */
 
 /* ---- Actions ---- */
 

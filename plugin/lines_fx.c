@@ -7,13 +7,14 @@
 #include "plugin/base/mem.h"
 #include "plugin/calls.h"
 #include "plugin/config.h"
+#include "plugin/fetches.h"
 #include "plugin/lines_int.h"
 #include "plugin/notice.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static const char *recording_name(enum line_recording_state r)
+const char *recording_name(enum line_recording_state r)
 {
     static const char *const names[] = {"none", "wanted", "starting", "on", "paused", "stopped", "absent", "failed"};
 
@@ -58,20 +59,22 @@ static void on_saved(void *arg, int rc)
         trunk_feed(t, &ev);
 }
 
+/* A line whose call is over is kept until nothing is owed: it may wait for its recording. */
 static void do_save(struct trunk *t, uint64_t version)
 {
     const struct line *m = &t->m;
+    bool waits = m->phase == LINE_OVER && !m->over_told;
     struct saving *s = MEM_NEW(struct saving);
     struct buf machine;
     struct line_row row = {
-        .call = str_of(t->call), .phase = str_of(line_phase_name(m->phase)),
+        .call = str_of(t->call), .phase = str_of(line_phase_name(waits ? LINE_ENDING : m->phase)),
         .outcome = m->outcome != LINE_OUTCOME_NONE ? str_of(line_outcome_name(m->outcome)) : STR(""),
         .code = str_of(m->code), .detail = str_of(m->detail), .attempts = m->attempts, .due_at = m->due_wall_ms,
         .answered_at = m->answered_wall_ms, .ended_at = m->ended_wall_ms};
 
     note_legs(t);
     buf_init(&machine, LINE_DURABLE_BYTES);
-    if (m->phase != LINE_OVER && line_write(m, &machine) == 0)
+    if ((m->phase != LINE_OVER || waits) && line_write(m, &machine) == 0)
         row.machine = buf_str(&machine);
     if (s != NULL) {
         s->ls = t->owner;
@@ -215,8 +218,6 @@ static void do_action(struct trunk *t, const struct line_action *a)
         return;
     if (a->kind == ACT_COLLECT && a->secret)
         calls_keys(app->calls, str_of(t->call), str_of(a->text));
-    else if (a->kind == ACT_RECORD_PAUSE || a->kind == ACT_RECORD_RESUME)
-        calls_unrecorded(app->calls, str_of(t->call), a->kind == ACT_RECORD_PAUSE);
 }
 
 /* ---- Words ---- */
@@ -244,27 +245,56 @@ static void do_model(struct trunk *t, const struct line_fx *fx)
         calls_line(cs, str_of(t->call), fx->u.model.what, fx->u.model.text);
 }
 
-/* The model says the words; somebody who joins later hears them from it, too. */
-static void do_notice(struct trunk *t, const struct line_fx *fx)
+/* ---- Recordings ---- */
+
+/*
+ * What is said while somebody wants the recording paused is not kept as words either: from the moment it is asked
+ * for until the carrier records again. Not while it pauses by itself, for somebody who joins.
+ */
+static void tell_unrecorded(struct trunk *t)
 {
-    if (fx->u.text.n > 0)
-        calls_line(t->owner->app->calls, str_of(t->call), TELL_SAY, STR("This call is being recorded."));
-    else
-        calls_notice(t->owner->app->calls, str_of(t->call));
+    const struct line *m = &t->m;
+    bool goes = m->recording >= REC_WANTED && m->recording <= REC_PAUSED;
+    bool unrecorded = goes && (m->pause_want || (t->unrecorded && m->recording != REC_ON));
+
+    if (unrecorded == t->unrecorded)
+        return;
+    t->unrecorded = unrecorded;
+    calls_unrecorded(t->owner->app->calls, str_of(t->call), unrecorded);
+}
+
+/* The line owes nothing any more; of a recording that never came to be something is told, too. */
+static void do_over(struct trunk *t, bool saved)
+{
+    const struct line *m = &t->m;
+
+    t->over = true;
+    if (m->recording == REC_ABSENT || m->recording == REC_FAILED)
+        fetches_none(t->owner->app->fetches, str_of(t->call), str_of(m->recording_sid), m->recording == REC_FAILED);
+    if (!saved)
+        do_save(t, m->version);
 }
 
 void trunk_effects(struct trunk *t)
 {
     struct app *app = t->owner->app;
     const struct line_effects *fx = &t->owner->fx;
+    bool saved = false;
 
     if (fx->overflow)
         log_error(&app->log, "%s: effects of its line were lost", t->call);
+    for (unsigned i = 0; i < fx->n; i++) /* its row comes before the line forgets it */
+        if (fx->v[i].kind == LINE_FX_FETCH)
+            fetches_begin(app->fetches, str_of(t->call), fx->v[i].u.text);
+    tell_unrecorded(t);
     for (unsigned i = 0; i < fx->n; i++) {
         const struct line_fx *f = &fx->v[i];
 
         switch (f->kind) {
-        case LINE_FX_SAVE: do_save(t, f->u.version); break;
+        case LINE_FX_SAVE:
+            do_save(t, f->u.version);
+            saved = true;
+            break;
         case LINE_FX_SLOT: do_slot(t, f); break;
         case LINE_FX_COMMAND: do_command(t, f); break;
         case LINE_FX_ACTION: do_action(t, f->u.action); break;
@@ -273,9 +303,9 @@ void trunk_effects(struct trunk *t)
         case LINE_FX_HOP:
             (void)journal_hop(app->store, str_of(t->call), clock_wall_ms(), str_of(f->u.hop.name), f->u.hop.detail);
             break;
-        case LINE_FX_NOTICE: do_notice(t, f); break;
-        case LINE_FX_FETCH: break; /* recordings stay at the carrier in this version */
-        case LINE_FX_OVER: t->over = true; break;
+        case LINE_FX_NOTICE: calls_notice(app->calls, str_of(t->call)); break; /* all who are there hear it */
+        case LINE_FX_FETCH: break; /* begun above */
+        case LINE_FX_OVER: do_over(t, saved); break;
         }
     }
 }

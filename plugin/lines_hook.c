@@ -71,7 +71,8 @@ static void begin_incoming(struct incoming *in)
     struct app *app = in->ls->app;
     const struct calls_waiting waiting = {
         .id = in->id, .other = in->from, .verdict = in->verdict, .received_wall_ms = in->received_wall_ms,
-        .max_duration_ms = in->set.max_ms, .notice = in->set.record && in->set.consent == CONSENT_NOTICE,
+        .max_duration_ms = in->set.max_ms, .recorded = in->set.record,
+        .notice = in->set.record && in->set.consent == CONSENT_NOTICE,
         .ask_consent = in->set.record && in->set.consent == CONSENT_ASK};
     const struct line_start start = {.call = str_of(in->id.text), .set = in->set, .ref = str_of(in->ref),
                                      .caller_sid = str_of(in->sid), .from = str_of(in->from.number)};
@@ -133,6 +134,8 @@ static int put_rows(struct incoming *in)
     buf_init(&spec, 256);
     jw_open(&spec, '{');
     jw_kstrc(&spec, "sid", in->sid);
+    if (in->set.record)
+        jw_kbool(&spec, "record", true);
     jw_close(&spec, '}');
     buf_init(&idem, 128);
     (void)buf_printf(&idem, "leg:%s", in->sid); /* the same webhook twice is one call */

@@ -23,6 +23,7 @@ struct trunk { /* one line; owner: the table */
     uint64_t command_n;                  /* the last number given out */
     char noted[LINE_PARTIES][LINE_SID_BYTES]; /* legs whose sid is a row */
     char noted_ref[LINE_PARTIES][LINE_REF_BYTES];
+    bool unrecorded;                     /* the model's side was told so */
     bool over;                           /* to be freed when its effects are carried out */
     bool back;                           /* an earlier instance's, and what was asked of it is not handed in yet */
     char knew[LINE_ACTIONS][ID_BYTES];   /* actions that it had when it was read back */
@@ -82,6 +83,9 @@ unsigned lines_direct_can(const struct lines *ls);
 /* The line of a call that came straight to the speech API and is not over; NULL: it is none, or no memory. */
 struct trunk *lines_direct_begin(struct lines *ls, struct str id);
 
+/* Whether it is recorded, as far as the carrier can. */
+void line_set_record(const struct lines *ls, struct line_settings *set, bool record);
+
 /* ---- dial.c ---- */
 /* The settings of a call as POST /call asks for it. */
 void dial_settings(const struct lines *ls, struct str to, const struct json *spec, struct line_settings *out);
@@ -90,6 +94,7 @@ void lines_decide(const struct lines *ls, struct str to, struct destination_verd
 
 /* ---- lines_fx.c ---- */
 void trunk_effects(struct trunk *t);
+const char *recording_name(enum line_recording_state r); /* as in the event call.recording */
 /* An answer of the carrier; arg is the struct lines. */
 void trunk_answered(void *arg, struct str call, const struct carrier_answer *a);
 /* An action changed its state: its row, the host's event, and whoever waits for its end. */

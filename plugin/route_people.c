@@ -10,6 +10,7 @@
 #include "plugin/base/json.h"
 #include "plugin/base/mem.h"
 #include "plugin/base/phone.h"
+#include "plugin/fetches.h"
 #include "plugin/proto/url.h"
 #include "plugin/routes.h"
 
@@ -169,7 +170,7 @@ static void forgotten(struct wait *w)
         jw_str(&b, json_str(l));
     jw_str(&b, STR("the agent's own sessions in the gateway: /reset or delete them there"));
     jw_str(&b, STR("messages that were sent to other channels"));
-    jw_str(&b, STR("what OpenAI and the carrier keep of calls"));
+    jw_str(&b, STR("what OpenAI and the carrier keep of calls, but for recordings, which are deleted there"));
     jw_close(&b, ']');
     jw_close(&b, '}');
     json_free(record);
@@ -230,6 +231,7 @@ static void on_forgot(void *arg, int rc, struct str json)
     for (const struct json *c = json_first(json_get(doc, "calls")); calls && c != NULL; c = json_next(c))
         calls[i++] = json_str(c);
     w->parts = 1;
+    fetches_look(w->app->fetches); /* their recordings, here and at the carrier */
     if (w->app->index != NULL) {
         w->parts += 2;
         forget_index(w, json_get_str(doc, "person"), calls, i);

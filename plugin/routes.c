@@ -203,7 +203,7 @@ bool route_parameter(const struct route_ask *ask, const char *name, char *out, s
 }
 
 static void answer_api(struct routes *r, struct str method, struct str target, struct str body, struct str idem,
-                  routes_fn *fn, void *arg)
+                       routes_fn *fn, void *arg, struct httpd_exchange *x)
 {
     size_t q = str_find(target, '?');
     struct str path = str_head(target, q), search = str_skip(target, q + 1), id, tail = STR("");
@@ -211,7 +211,7 @@ static void answer_api(struct routes *r, struct str method, struct str target, s
     enum journal_query what;
     unsigned limit;
 
-    if (dial_route(&ask) || action_route(&ask) || people_route(&ask))
+    if (dial_route(&ask) || action_route(&ask) || recorded_route(&ask, x) || people_route(&ask))
         return;
     if (str_eq(path, STR("/check")) && str_eq(method, STR("POST"))) {
         checks_run(r->app->checks, fn, arg);
@@ -257,7 +257,7 @@ static void answer_api(struct routes *r, struct str method, struct str target, s
 
 void routes_query(struct routes *r, struct str method, struct str target, struct str body, routes_fn *fn, void *arg)
 {
-    answer_api(r, method, target, body, STR(""), fn, arg);
+    answer_api(r, method, target, body, STR(""), fn, arg, NULL);
 }
 
 /* ---- HTTP ---- */
@@ -378,6 +378,6 @@ void routes_handle(void *arg, struct httpd_exchange *x)
     } else if (str_eq(path, STR("/events")) && reads) {
         feed_serve(r->app->feed, x);
     } else {
-        answer_api(r, method, target_of(x), httpd_body(x), httpd_header(x, "idempotency-key"), send_json, x);
+        answer_api(r, method, target_of(x), httpd_body(x), httpd_header(x, "idempotency-key"), send_json, x, x);
     }
 }

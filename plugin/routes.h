@@ -49,6 +49,10 @@ bool route_parameter(const struct route_ask *ask, const char *name, char *out, s
 /* false: the path is none of these. */
 bool people_route(const struct route_ask *ask);
 
+/* ---- route_recorded.c: GET, HEAD and DELETE of /calls/{id}/recording ---- */
+/* false: the path is another. x: the exchange, which is answered with the file itself; NULL: fn gets what is known. */
+bool recorded_route(const struct route_ask *ask, struct httpd_exchange *x);
+
 /* ---- route_webhook.c ---- */
 struct webhooks;
 int webhooks_open(struct webhooks **out, struct app *app);

@@ -47,6 +47,7 @@ static const struct phrase phrases[] = {
     {"notice_heard", "That the call is recorded was heard to its end."},
     {"notice_not_heard", "That the call is recorded was cut off twice; nothing was recorded."},
     {"consent", "The caller was asked whether the call may be recorded."},
+    {"recording", "The recording changed its state, at the carrier or on its way here; see the detail."},
     {"voicemail", "An answering machine took the call; the assistant was stopped."},
     {"voicemail_said", "The message for the answering machine was over."},
     {"cost_warning", "Most of what may be spent was spent; the model was told to say so."},

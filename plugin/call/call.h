@@ -307,6 +307,7 @@ enum call_line { /* what a line is told; as LINE_EV_* in line.h, which stands ab
     CALL_LINE_MODEL_LIVE,
     CALL_LINE_MODEL_GONE,   /* text: why */
     CALL_LINE_NOTICE_HEARD, /* the words about recording, to their end; or consent was given */
+    CALL_LINE_CONSENT_GONE, /* consent was taken back, or not given */
     CALL_LINE_CALLEE_TURN,
     CALL_LINE_VOICEMAIL_SAID
 };

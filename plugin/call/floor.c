@@ -203,7 +203,10 @@ static void on_response_done(struct call *c, const struct call_event *ev, struct
         call_drained(c, now, fx);
         return;
     }
-    if (!speaks && f->notice_id != 0 && f->notice_id == floor_hash(ev->u.response.id))
+    /* Said nothing, or was canceled while its audio waited behind another's: no event of audio will come. */
+    if (f->notice_id != 0 && f->notice_id == floor_hash(ev->u.response.id) &&
+        (!speaks || (ev->u.response.status == CALL_RESPONSE_CANCELLED &&
+                     !(f->audio_playing && f->audio_id == f->notice_id))))
         call_notice_ended(c, false, fx);
     if (f->voicemail_id != 0 && f->voicemail_id == floor_hash(ev->u.response.id)) {
         if (ev->u.response.status == CALL_RESPONSE_FAILED && !speaks && !f->audio_playing)
@@ -248,6 +251,8 @@ static void on_audio_ended(struct call *c, const struct call_event *ev, struct c
     fell_quiet(c, now);
     if (f->notice_id != 0 && f->stopped_id == f->notice_id)
         call_notice_ended(c, ev->kind == CALL_EV_AUDIO_STOPPED, fx);
+    else if (f->notice_id != 0 && ev->kind == CALL_EV_AUDIO_CLEARED && !f->response_active)
+        call_notice_ended(c, false, fx); /* what waited behind the audio that was cut off is gone, too */
     /* Cut off or not: it may have been heard. The one that a restart left to itself has no known id. */
     if (c->voicemail == CALL_VOICEMAIL_ASKED &&
         (f->voicemail_id != 0 ? f->stopped_id == f->voicemail_id : !f->response_asked))

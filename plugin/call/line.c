@@ -492,6 +492,7 @@ static void take(struct step *s, const struct line_event *ev)
     case LINE_EV_MODEL_GONE:
     case LINE_EV_MODEL_AWAY:
     case LINE_EV_NOTICE_HEARD:
+    case LINE_EV_CONSENT_GONE:
     case LINE_EV_CALLEE_TURN:
     case LINE_EV_VOICEMAIL_SAID: model_said(s, ev); break;
     case LINE_EV_ACTION: action(s, ev); break;

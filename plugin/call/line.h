@@ -210,6 +210,7 @@ enum line_ev {
     LINE_EV_MODEL_AWAY, /* of a direct line: not known for the moment whether it is there; _LIVE or _GONE follows */
     LINE_EV_MODEL_LEAVES,/* the model's side wants the call over: u.text is why */
     LINE_EV_NOTICE_HEARD,/* the words about recording were heard to their end, or consent was given */
+    LINE_EV_CONSENT_GONE,/* consent was given, and is taken back: the recording ends */
     LINE_EV_CALLEE_TURN,/* the human said something */
     LINE_EV_VOICEMAIL_SAID, /* the message was heard to its end */
     LINE_EV_ACTION,     /* somebody asks for something: u.action; already durable as a row */

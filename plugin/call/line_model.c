@@ -364,6 +364,10 @@ void model_said(struct step *s, const struct line_event *ev)
         l->newcomer = false;
         line_changed(s);
         break;
+    case LINE_EV_CONSENT_GONE:
+        l->record_stop = l->record_stop || (l->consented && l->recording != REC_NONE);
+        line_changed(s);
+        break;
     case LINE_EV_CALLEE_TURN: l->callee_turns++; break;
     case LINE_EV_VOICEMAIL_SAID:
         if (l->voicemail_told)

@@ -63,7 +63,7 @@ static void start_run(struct step *s)
     if (l->set.consent == CONSENT_NONE && l->model_live)
         l->consented = true;
     if (!l->consented) {
-        if (l->model_live && !l->notice_asked) {
+        if (l->model_live && !l->notice_asked && l->set.consent == CONSENT_NOTICE) { /* else the model asks */
             l->notice_asked = true;
             line_fx(s, LINE_FX_NOTICE)->u.text = STR("");
         }

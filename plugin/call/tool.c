@@ -312,8 +312,11 @@ static void consent_begin(struct call *c, struct tool *t, struct call_now now, s
     if (granted && !c->consented) {
         c->consented = true;
         fx_line(fx, CALL_LINE_NOTICE_HEARD, STR(""));
+    } else if (!granted) {
+        c->consented = false;
+        fx_line(fx, CALL_LINE_CONSENT_GONE, STR(""));
     }
-    tool_ready(c, t, granted || c->consented ? STR("{\"ok\":true,\"recording\":true}")
+    tool_ready(c, t, granted ? STR("{\"ok\":true,\"recording\":true}")
                                              : STR("{\"ok\":true,\"recording\":false}"), now, fx);
 }
 

@@ -13,6 +13,7 @@ test('a call is placed, answered, talked through and reported', async (t) => {
   const call = await made.over(id);
   assert.equal(call.direction, 'outbound');
   assert.equal(call.outcome, 'answered');
+  await made.event(id, 'call.ended');
   const names = made.host.events.filter((e) => e.call === id).map((e) => e.event);
   for (const name of ['call.initiated', 'call.ringing', 'call.answered', 'call.live', 'call.ended'])
     assert.ok(names.includes(name), `${name} in ${names}`);

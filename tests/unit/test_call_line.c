@@ -108,6 +108,27 @@ static void notice(void)
     T_EQ(told(CALL_LINE_NOTICE_HEARD), 0);
     kit_close(&kit);
 
+    T_CASE("cut off while its audio waits behind another's, in the making and made");
+    for (unsigned made = 0; made < 2; made++) {
+        set.notice_first = false;
+        kit_line_live(&kit, set);
+        kit_response(&kit, CALL_EV_RESPONSE_STARTED, "resp_1");
+        kit_response(&kit, CALL_EV_AUDIO_STARTED, "resp_1");
+        kit_done(&kit, "resp_1", CALL_RESPONSE_COMPLETED, &words, 1);
+        kit_plain(&kit, CALL_EV_NOTICE);
+        T_EQ(kit_hops(&kit, "notice_asked"), 1);
+        kit_response(&kit, CALL_EV_RESPONSE_STARTED, "resp_2");
+        if (made)
+            kit_done(&kit, "resp_2", CALL_RESPONSE_COMPLETED, &words, 1);
+        kit_response(&kit, CALL_EV_AUDIO_CLEARED, "resp_1");
+        if (!made)
+            kit_done(&kit, "resp_2", CALL_RESPONSE_CANCELLED, &words, 1);
+        T_EQ(kit_hops(&kit, "notice_asked"), 2);
+        kit_speak(&kit, "resp_3");
+        T_EQ(told(CALL_LINE_NOTICE_HEARD), 1);
+        kit_close(&kit);
+    }
+
     T_CASE("asked for in mid-call");
     set.notice_first = false;
     kit_line_live(&kit, set);
@@ -135,6 +156,11 @@ static void consent(void)
     kit_calls(&kit, "resp_2", &yes, 1);
     T_EQ(told(CALL_LINE_NOTICE_HEARD), 1);
     T_STR_EQ(kit.output[1].text, "{\"ok\":true,\"recording\":true}");
+    T_EQ(told(CALL_LINE_CONSENT_GONE), 1);
+    no.call_id = STR("call_3"); /* and taken back */
+    kit_calls(&kit, "resp_3", &no, 1);
+    T_EQ(told(CALL_LINE_CONSENT_GONE), 2);
+    T_STR_EQ(kit.output[2].text, "{\"ok\":true,\"recording\":false}");
     kit_close(&kit);
 
     T_CASE("not asked for: there is no such tool");

@@ -1149,7 +1149,6 @@ static void warnings(void)
         AT("9", "channels.voice.call.voice_model")
         "has no meaning any more; write channels.voice.openai.voice\n"
         AT("10", "channels.voice.call.response_latency_ms") "has no meaning any more; remove it\n"
-        AT("11", "channels.voice.call.record_calls") "has no effect in this version\n"
         AT("12", "channels.voice.call.filler_after_ms")
         "is not below call.tool_timeout_ms: nothing will be said in between\n"
         AT("16", "channels.voice.integration.handoff_channels")

@@ -567,6 +567,30 @@ static void recording_after_the_notice(void)
     T_EQ(k.fetches, 1);
 }
 
+static void recording_with_consent(void)
+{
+    struct line_settings set;
+
+    recording_settings(&set, CONSENT_ASK);
+    lk_talk(&k, &set);
+    T_EQ(k.notices, 0); /* the model asks, nobody tells it as done */
+    lk_said_model(&k, LINE_EV_CONSENT_GONE); /* no, at first */
+    T_EQ(lk_count(&k, LINE_CMD_RECORD, ""), 0);
+    T_EQ(k.l.recording, REC_WANTED);
+    lk_said_model(&k, LINE_EV_NOTICE_HEARD);
+    T_EQ(lk_count(&k, LINE_CMD_RECORD, "caller"), 1);
+    lk_answer(&k, lk_last(&k, LINE_CMD_RECORD, ""), 201, "RE1");
+    lk_said_model(&k, LINE_EV_CONSENT_GONE);
+    ok(LINE_CMD_RECORD_STOP, "");
+    T_EQ(k.l.recording, REC_STOPPED);
+    lk_said_model(&k, LINE_EV_NOTICE_HEARD);
+    T_EQ(lk_count(&k, LINE_CMD_RECORD, ""), 1);
+    hang_up();
+    lk_wait(&k, 31000);
+    T_EQ(k.fetches, 1);
+    T_EQ(k.overs, 1);
+}
+
 static void recording_callback_lost(void)
 {
     struct line_settings set;
@@ -956,6 +980,7 @@ int main(void)
     T_RUN(refusing);
     T_RUN(too_many);
     T_RUN(recording_after_the_notice);
+    T_RUN(recording_with_consent);
     T_RUN(recording_callback_lost);
     T_RUN(recording_answer_lost);
     T_RUN(recording_and_a_newcomer);
