@@ -125,8 +125,8 @@
 
 /*
  * The dry run: keys, webhook, carrier and numbers are looked at, no call is placed. {text: bool}. done: the report,
- * {ok, counts, checks: [{check, result: "ok"|"warn"|"fail"|"skip", detail, cure?}], enter: {...}}, or with `text` one
- * JSON string of lines for people; OC_EFAIL when something must be fixed, with the report too.
+ * {ok, counts, checks: [{check, result: "ok"|"warn"|"fail"|"skip", detail, cure?}], enter: {...}, handoff: [..]}, or
+ * with `text` one JSON string of lines for people; OC_EFAIL when something must be fixed, with the report too.
  */
 #define OC_CMD_CHECK "check"
 

@@ -465,6 +465,8 @@ static int start_check(struct app *app, struct err *e)
     int rc = open_api(app, e);
 
     if (rc == 0)
+        rc = guard_open(&app->guard, app);
+    if (rc == 0)
         rc = lines_open(&app->lines, app, e);
     if (rc == 0)
         rc = checks_open(&app->checks, app);

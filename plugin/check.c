@@ -57,6 +57,16 @@ static void write_enter(const struct app *app, struct buf *b)
     jw_close(b, '}');
 }
 
+/* Chats that a host may look at: whether they are set up is known to it alone. */
+static void write_handoff(const struct config *c, struct buf *b)
+{
+    jw_key(b, "handoff");
+    jw_open(b, '[');
+    for (unsigned i = 0; c->integration.handoff_enabled && i < c->integration.handoff_channels.n; i++)
+        jw_str(b, str_of(c->integration.handoff_channels.v[i]));
+    jw_close(b, ']');
+}
+
 static void write_report(struct check_run *r, struct buf *b)
 {
     struct findings all;
@@ -78,6 +88,7 @@ static void write_report(struct check_run *r, struct buf *b)
     jw_kstrc(b, "instance", r->app->instance);
     jw_kbool(b, "running", !r->app->check_only);
     write_enter(r->app, b);
+    write_handoff(r->app->config, b);
     jw_key(b, "checks");
     jw_open(b, '[');
     if (all.json.n > 0)
@@ -149,7 +160,7 @@ static void check_carrier(struct check_run *r)
     }
     if (!check_has_carrier(app)) {
         finding_add(f, FINDING_SKIP, "twilio.account", NULL, "no carrier is configured: calls come straight from a SIP "
-                    "trunk, and none can be placed, held or transferred");
+                    "trunk, and none can be placed, held or recorded");
         return;
     }
     check_hold(r);

@@ -430,7 +430,9 @@ static void check_agent_file(struct config_reader *r)
 {
     const struct config_value *v = config_value_at(r, VOICE "agent_file");
 
+    /* The gateway fills defaults in; that one is not there is no news. */
     if (config_is_good(r, VOICE "agent_file") && v->origin < CONFIG_FROM_DEFAULT &&
+        !str_eqc(v->v->shown, config_key_of(VOICE "agent_file")->def) &&
         access(v->v->text.p, R_OK) != 0 && errno == ENOENT)
         config_warning(r, v->origin, v->line, STR(VOICE "agent_file"),
                        "%s is not there; call.default_instructions are used until it is",

@@ -47,6 +47,22 @@ function reasonOf(error) {
   }
 }
 
+/** What create() is given in the gateway. */
+export function configOf(runtime, cfg, policy) {
+  const stateDir = runtime.state.resolveStateDir();
+  const { agentId } = routeOf(runtime, cfg, "");
+  return {
+    host: "gateway",
+    config_file: configFileOf(cfg, stateDir),
+    section: sectionOf(cfg) ?? {},
+    section_name: "openclaw.json",
+    state_dir: path.join(stateDir, "voice"),
+    workspace: runtime.agent.resolveAgentWorkspaceDir(cfg, agentId),
+    timezone: timezoneOf(cfg),
+    policy,
+  };
+}
+
 export class Account {
   #ctx;
   #runtime;
@@ -58,6 +74,8 @@ export class Account {
   #runningSince = Infinity;
   #asked = new Map(); // token -> AbortController
   #ended = false;
+  /** What came of loading the agent: { ms } or { error }; null while it is being loaded. */
+  warm = null;
   #country = "";
 
   constructor(ctx, runtime) {
@@ -133,7 +151,7 @@ export class Account {
   async #start() {
     await within(globalThis[STOPPING], WAIT_MS);
     const policy = await this.#mirror.read();
-    const config = JSON.stringify(this.#config(policy));
+    const config = JSON.stringify(configOf(this.#runtime, this.#ctx.cfg, policy));
     for (const end = Date.now() + WAIT_MS; ; await delay(RETRY_MS)) {
       this.#ctx.abortSignal.throwIfAborted();
       this.#instance = this.#create(config);
@@ -151,22 +169,6 @@ export class Account {
         this.#instance = null;
       }
     }
-  }
-
-  #config(policy) {
-    const cfg = this.#ctx.cfg;
-    const stateDir = this.#runtime.state.resolveStateDir();
-    const { agentId } = routeOf(this.#runtime, cfg, "");
-    return {
-      host: "gateway",
-      config_file: configFileOf(cfg, stateDir),
-      section: sectionOf(cfg) ?? {},
-      section_name: "openclaw.json",
-      state_dir: path.join(stateDir, "voice"),
-      workspace: this.#runtime.agent.resolveAgentWorkspaceDir(cfg, agentId),
-      timezone: timezoneOf(cfg),
-      policy,
-    };
   }
 
   #create(config) {
@@ -188,8 +190,14 @@ export class Account {
     this.#runningSince = Date.now();
     setRunning(this);
     warmUp(this.#runtime, this.#ctx.abortSignal).then(
-      (ms) => this.#ctx.log?.debug?.(`the agent is warm after ${ms} ms`),
-      (error) => this.#ctx.log?.debug?.(`the agent could not be warmed: ${error?.message ?? error}`),
+      (ms) => {
+        this.warm = { ms };
+        this.#ctx.log?.debug?.(`the agent is warm after ${ms} ms`);
+      },
+      (error) => {
+        this.warm = { error: String(error?.message ?? error) };
+        this.#ctx.log?.debug?.(`the agent could not be warmed: ${this.warm.error}`);
+      },
     );
     this.#ctx.setStatus({
       ...this.#ctx.getStatus(), accountId: ACCOUNT, running: true, connected: true,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Gateway methods: voice.status, voice.calls, voice.call {id}, voice.transcript {id}, voice.why {id},
 // voice.actions {id}, the whole HTTP API as voice.http {method?, path, body?}, and what places and steers calls
-// (rpc-calls.js).
+// (rpc-calls.js). voice.check is the dry run.
+import { checkRunning } from "./check.js";
 import { actionsOf, Refusal } from "./dial.js";
 import { CALL_METHODS } from "./rpc-calls.js";
 import { state } from "./state.js";
@@ -68,11 +69,13 @@ const METHODS = {
   "voice.http": method(http),
 };
 
+const CHANGES = { ...CALL_METHODS, "voice.check": (account) => checkRunning(state.runtime, account) };
+
 export function registerMethods(api) {
   for (const [name, handler] of Object.entries(METHODS)) {
     api.registerGatewayMethod(name, handler, { scope: "operator.read" });
   }
-  for (const [name, change] of Object.entries(CALL_METHODS)) {
+  for (const [name, change] of Object.entries(CHANGES)) {
     api.registerGatewayMethod(name, method(change), { scope: "operator.write" });
   }
 }

@@ -218,9 +218,8 @@ static void tell_number(const struct twilio_job *j, struct findings *f, const st
         finding_add(f, FINDING_FAIL, "twilio.number", "Take a number that can do voice.", "%s cannot do voice", name);
     else if (trunk.n > 0)
         finding_add(f, FINDING_WARN, "twilio.number",
-                    "Take the number off the trunk and set its voice URL, if calls to it shall be held, transferred or "
-                    "recorded.",
-                    "calls to %s go over the SIP trunk %.*s: they can be taken and ended, and no more", name,
+                    "Take the number off the trunk and set its voice URL, if calls to it shall be held or recorded.",
+                    "calls to %s go over the SIP trunk %.*s straight to OpenAI", name,
                     STR_ARG(str_head(trunk, 40)));
     else if (app.n > 0)
         finding_add(f, FINDING_FAIL, "twilio.number",

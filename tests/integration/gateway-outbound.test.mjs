@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-// t-limit: 300
+// t-limit: 480
 // Calls that the agent places, through the real gateway: asked for on Telegram, decided natively, steered by commands
 // and methods of the gateway, told of in the chat and the session that asked.
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
+import fs from 'node:fs';
+import net from 'node:net';
 import { after, before, test as nodeTest } from 'node:test';
 import { gatewaySkip, startGateway } from '../lib/gateway.mjs';
 import { waitFor } from '../lib/util.mjs';
@@ -17,22 +19,36 @@ const MACHINE = '+15551230003';
 const DAN = '+15551230004';
 const EVE = '+15551230005';
 const ADA = '+15550003333'; // linked with telegram:777
-const PUBLIC = 'https://voice.example.com';
 const test = (name, run) => nodeTest(name, { skip: gatewaySkip }, run);
 
 /* The model asks its owner what the person on the telephone wants to know of them. */
 const brain = (ctx) => (ctx.trigger === 'speech' && ctx.callerText === 'Window or aisle' && ctx.tools.includes('ask_owner')
   ? { items: [{ say: 'I am asking.' }, { call: 'ask_owner', args: { question: 'Window or aisle?' } }] } : null);
 
+let PUBLIC; // the public address: leads to the plugin's port
+let front;
 let gateway;
 let model;
 let openai;
 let telegram;
 let twilio;
 
+/* What stands where the world asks, as a tunnel would. */
+async function openFront() {
+  front = net.createServer((socket) => {
+    const inner = net.connect(gateway.voicePort, '127.0.0.1');
+    socket.on('error', () => inner.destroy());
+    inner.on('error', () => socket.destroy());
+    socket.pipe(inner).pipe(socket);
+  });
+  await new Promise((resolve) => { front.listen(0, '127.0.0.1', resolve); });
+  PUBLIC = `http://127.0.0.1:${front.address().port}`;
+}
+
 before(async () => {
   if (gatewaySkip)
     return;
+  await openFront();
   [openai, model, telegram] = await Promise.all([startOpenAI({ speed: 20, brain }),
     startModel({ rules: [{ match: /./s, reply: 'Noted.' }] }), startTelegram({})]);
   twilio = await createTwilio({ openai, numbers: { [OWN]: { voiceUrl: `${PUBLIC}/twilio/voice` } } });
@@ -54,6 +70,7 @@ after(async () => {
   await gateway?.stop();
   twilio?.assertNoLegs();
   twilio?.assertClean();
+  front?.close();
   await Promise.all([twilio, openai, model, telegram].map((sim) => sim?.close()));
 });
 
@@ -180,4 +197,50 @@ test('commands and methods: a call that nobody answers, what is refused, and who
   gateway.scopes = undefined;
   gateway.closeRpc();
   assert.equal([...twilio.allLegs.values()].filter((leg) => leg.to === DAN).length, 1);
+});
+
+/* A person who says hello, hears an answer and goes. */
+const polite = { answers: 1000, script: [{ wait: 'greeting' }, { caller: 'Hello?' }, { wait: 'assistant' },
+  { hangup: true }] };
+
+test('setup looks at everything and calls nobody; smoke calls and tells each hop', async () => {
+  const before = twilio.rings.length;
+  const setup = await gateway.cli(['voice', 'setup']);
+  assert.equal(setup.code, 0, setup.stdout + setup.stderr);
+  for (const name of ['gateway.channel', 'gateway.agent', 'gateway.handoff', 'openai.key', 'openai.session',
+    'webhook.reach', 'webhook.signed', 'webhook.carrier', 'twilio.auth_token', 'twilio.number', 'numbers.targets'])
+    assert.match(setup.stdout, new RegExp(`^ok +${name.replace('.', '\\.')} `, 'm'), setup.stdout);
+  assert.match(setup.stdout, /^warn +gateway\.callers +everybody may call\n +-> Set dmPolicy/m);
+  assert.match(setup.stdout, new RegExp(`HTTP POST\\): ${PUBLIC}/twilio/voice$`, 'm'));
+  assert.match(setup.stdout, /sip:proj_test@sip\.api\.openai\.com;transport=tls$/m);
+  const dry = await gateway.cli(['voice', 'smoke', '--to', DAN, '--json']);
+  assert.equal(dry.code, 0, dry.stdout + dry.stderr);
+  assert.deepEqual([JSON.parse(dry.stdout).ok, JSON.parse(dry.stdout).call], [true, undefined]);
+  assert.equal(twilio.rings.length, before, 'nobody was called');
+
+  twilio.person(DAN, polite);
+  const smoke = await gateway.cli(['voice', 'smoke', '--to', '(555) 123-0004', '--yes'], { timeoutMs: 120000 });
+  assert.equal(smoke.code, 0, smoke.stdout + smoke.stderr);
+  const hops = smoke.stdout.match(/^ +\d+ ms {2}.*$/gm);
+  for (const hop of [/We asked the carrier to dial/, /The model's leg came in/, /OpenAI accepted the call/,
+    /began to hear the assistant/, /The call was over/])
+    assert.ok(hops.some((line) => hop.test(line)), `${hop} in\n${smoke.stdout}`);
+  assert.match(smoke.stdout, /^answered: The caller hung up\.$/m);
+  assert.equal(twilio.rings.length, before + 1);
+});
+
+test('setup works without the gateway, and tells faults of the configuration', async () => {
+  await twilio.idle();
+  await gateway.stop();
+  const alone = await gateway.cli(['voice', 'setup']);
+  assert.equal(alone.code, 1, 'the gateway is to be started');
+  assert.match(alone.stdout, /^fail +gateway\.running +the gateway does not answer.*\n +-> Start it/m);
+  assert.match(alone.stdout, /^ok +webhook\.reach .*leads here/m);
+  assert.match(alone.stdout, /^ok +twilio\.number /m);
+  assert.match(alone.stdout, /, 1 to fix, /);
+  fs.appendFileSync(gateway.yamlFile, '\nsecurity_voice: {}\n');
+  const faulty = await gateway.cli(['voice', 'setup', '--json']);
+  assert.equal(faulty.code, 1);
+  const { checks } = JSON.parse(faulty.stdout);
+  assert.match(checks.find((c) => c.check === 'config').detail, /security_voice: no such key/);
 });

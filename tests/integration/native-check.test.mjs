@@ -323,6 +323,7 @@ test('numbers and files of this machine', async (t) => {
   fs.chmodSync(path.join(host.stateDir, 'api-token'), 0o644);
   const { token } = host;
   report = (await host.api('/check', { method: 'POST', token })).json;
+  fs.chmodSync(path.join(host.stateDir, 'api-token'), 0o600);
   assertFinding(report, 'state.token', 'fail', /read by others/, /chmod 600/);
   fs.chmodSync(path.join(host.stateDir, 'api-token'), 0o600); // as every rig is to leave it
   assertNoCall(made);
@@ -422,7 +423,17 @@ test('while only a check runs, calls are put off and not lost', async (t) => {
   for (let n = 0; n < 100 && !made.openai.requests.some((r) => r.path.startsWith('/v1/models/')); n += 1)
     await new Promise((resolve) => { setTimeout(resolve, 20); });
   const call = made.openai.call({ webhookUrl: `http://127.0.0.1:${port}/webhook` });
-  await running;
+  const post = async (where, body, headers = {}) => (await fetch(`http://127.0.0.1:${port}${where}`, { method: 'POST',
+    body, headers })).status;
+  const signed = { 'webhook-id': 'wh_1', 'webhook-timestamp': String(Math.floor(Date.now() / 1000)),
+    'webhook-signature': `v1,${'A'.repeat(43)}=` };
+  assert.equal(await post('/webhook', '{"type":"voice.check"}', signed), 401);
+  assert.equal(await post('/webhook', '{}'), 400);
+  const form = { 'content-type': 'application/x-www-form-urlencoded', 'x-twilio-signature': `${'A'.repeat(27)}=` };
+  assert.equal(await post('/twilio/status', 'CallSid=CA1', form), 401);
+  for (const where of ['/twilio/voice', '/call', '/check', '/backup'])
+    assert.equal(await post(where, '{}', form), 503, where);
+  assert.equal((await running).code, 0);
   const host = await startHost({ config: bareConfig(made, port) });
   t.after(() => host.stop());
   await host.waitEvent('call.live', (e) => e.openai_call_id === call.callId);
