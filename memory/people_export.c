@@ -71,6 +71,9 @@ static int put_calls(struct store *s, struct str person, struct buf *b)
             rc = put_table(s, "outbox", "SELECT * FROM outbox WHERE call=?1 ORDER BY made_at", call, b);
         if (rc == 0)
             rc = put_table(s, "recordings", "SELECT * FROM recording WHERE call=?1", call, b);
+        if (rc == 0)
+            rc = put_table(s, "questions", "SELECT id, text, answer, state, asked_at, answered_at FROM question"
+                                           " WHERE call=?1 ORDER BY asked_at", call, b);
         if (rc < 0)
             return rc;
         jw_close(b, '}');
@@ -92,6 +95,7 @@ static int export_run(struct op_ask *a, struct store *s)
         {"codes", "SELECT identity, call, until, tries FROM link_code WHERE identity IN " OF_PERSON},
         {"code_tries", "SELECT * FROM code_try WHERE identity IN " OF_PERSON},
         {"messages", "SELECT * FROM message WHERE identity IN " OF_PERSON " ORDER BY at, n"},
+        {"asked", "SELECT * FROM question WHERE identity IN " OF_PERSON " ORDER BY asked_at"},
         {"handoffs", "SELECT * FROM handoff WHERE call IS NULL AND (dest IN " OF_PERSON
                      " OR channel || ':' || dest IN " OF_PERSON ")"},
     };

@@ -52,6 +52,7 @@ struct live { /* one call; owner: the table */
     /* calls_line.c: of a call with a line */
     bool has_line;
     bool outbound;
+    bool to_owner;            /* it is its owner who was called: there is nobody to ask beside them */
     bool recorded;            /* or to be */
     struct json *spec;        /* what was asked for; NULL: nothing */
     char *first;              /* what call.set.first names */

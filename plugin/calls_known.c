@@ -22,7 +22,7 @@ void live_look_up_access(struct live *lc)
     else
         lc->natives.n = 0;
     steer_of(&lc->natives, lc->owner->app, str_of(lc->id), &lc->access, lc->recorded);
-    if (live_owner(lc).n > 0) /* whoever is called: it is the owner who is asked */
+    if (live_owner(lc).n > 0 && !lc->to_owner) /* whoever is called: it is the owner who is asked */
         natives_add(&lc->natives, "ask_owner");
 }
 
@@ -126,6 +126,8 @@ static void on_seen(void *arg, int rc, const struct people_caller *p)
     mem_free(lc->person);
     lc->person = str_dup(p->person);
     lc->has_chat = verify_by_chat(lc->owner->app, p);
+    for (unsigned i = 0; i < p->n_identities; i++)
+        lc->to_owner = lc->to_owner || str_eq(p->identities[i], live_owner(lc));
     take_links(lc, p);
     live_set_proofs(lc);
 }

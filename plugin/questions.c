@@ -24,7 +24,7 @@
 #define AGAIN_MS 2000u
 #define SEND_TRIES 4u      /* of a message whose fate is unknown */
 #define PARKED_MAX 64u     /* messages that came before the questions of earlier runs were read */
-#define SECOND_MS 1000u    /* some channels date messages to the second */
+#define SKEW_MS 60000u     /* how far a channel's clock may be behind ours */
 
 static const char unreachable[] =
     "Your owner cannot be reached now. Say so honestly; do not guess an answer, and go on without it.";
@@ -496,7 +496,7 @@ static bool offer(struct questions *qs, struct str identity, struct str text, ui
     struct question *q = in_chat(qs, identity);
     struct answering *a;
 
-    if (q == NULL || q->state == Q_SAVING || at + SECOND_MS < q->asked_at || (a = MEM_NEW(struct answering)) == NULL)
+    if (q == NULL || q->state == Q_SAVING || at + SKEW_MS < q->asked_at || (a = MEM_NEW(struct answering)) == NULL)
         return false;
     *a = (struct answering){.app = qs->app, .fn = fn, .arg = arg};
     (void)str_copy(a->id, sizeof a->id, str_of(q->id));

@@ -205,6 +205,56 @@ test('whose the call is: the session that asked, the configuration, the host; no
   assert.deepEqual(await ownerOf({ owner: '+15551239999' }), { owner: 'discord:5', session: '', offered: true });
 });
 
+test('who is called for themselves is not asked in their chat', async (t) => {
+  const d = await desk(t, { script: [{ wait: 'greeting' }, { hangup: true }] });
+  await d.serving.command(d.made.host, 'links.set', { groups: [[OWNER, `voice:${BOB}`]], owners: [OWNER] });
+  const id = await d.made.dial({ purpose: 'Wake me up' });
+  await d.made.over(id);
+  assert.equal(d.tools().includes('ask_owner'), false);
+  assert.equal((await d.report()).to, '777');
+});
+
+test('kill -9 at random points of a question and its answer', async (t) => {
+  const seed = Number(process.env.OCV_SEED ?? 7);
+  let s = seed;
+  const random = (n) => { s = (s * 1103515245 + 12345) % 2147483648; return s % n; };
+  const d = await desk(t);
+  d.serving.answers['message.send'] = async (request) => {
+    await sleep(random(30));
+    return d.chat.push(request) && { rc: RC.OK, reply: { message_id: '1' } };
+  };
+  const ids = [];
+  for (let i = 0; i < 6; i += 1) {
+    const id = await d.made.dial({ purpose: `Errand ${i}`, owner: OWNER });
+    ids.push(id);
+    if (random(2))
+      await d.question(i + 1);
+    else
+      await d.made.event(id, 'tool', (e) => e.tool === 'ask_owner');
+    await sleep(random(40));
+    await d.made.restart(d.serving.host);
+    await waitFor(() => d.sent(QUESTION).some((m) => m.text.includes(id)), { timeoutMs: 20000, what: `question ${i}` })
+      .catch((e) => { throw d.made.host.fail(`seed ${seed}: ${e.message}`); });
+    const answered = d.write(`Answer number ${i}.`).catch(() => null);
+    await sleep(random(25));
+    await d.made.restart(d.serving.host);
+    if (!(await answered)?.reply)
+      await waitFor(async () => d.state(id)[0].answer !== '' || (await d.write(`Answer number ${i}.`)).reply,
+        { timeoutMs: 20000, what: `answer ${i} taken` });
+    await waitFor(() => d.spoken().includes(`Answer number ${i}.`), { timeoutMs: 30000, what: `answer ${i} on the phone` })
+      .catch((e) => { throw d.made.host.fail(`seed ${seed}: ${e.message}`); });
+    await d.end(id);
+  }
+  for (const [i, id] of ids.entries()) {
+    const texts = d.sent(QUESTION).filter((m) => m.text.includes(id));
+    assert.equal(new Set(texts.map((m) => `${m.id} ${m.text}`)).size, 1, `seed ${seed}: ${JSON.stringify(texts)}`);
+    const outputs = [...d.made.openai.calls.values()].flatMap((c) => [...c.toolCalls.values()])
+      .filter((c) => c.name === 'ask_owner' && JSON.stringify(c.outputs).includes(`Answer number ${i}.`));
+    assert.equal(outputs.length, 1, `seed ${seed}: answer ${i}`);
+    assert.equal(outputs[0].outputs.length, 1, `seed ${seed}: answer ${i}`);
+  }
+});
+
 test('a call that comes in asks nobody, and one that is not answered is reported', async (t) => {
   const d = await desk(t, { person: { answers: false }, outbound: { owner: OWNER, ring_timeout_seconds: 5 },
     changes: { security: { voice: { unknown_caller_policy: 'allow' } } } });
