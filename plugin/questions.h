@@ -35,8 +35,9 @@ void questions_over(struct questions *qs, struct str call);
 
 /*
  * A message that a person wrote in their chat, at Unix milliseconds `at` (one from long before the question, held up
- * on its way, is no answer). false: it answers no question. true: fn comes once; rc 0: it is an answer, is durable, and `reply` is to be written there; negative: it is a message
- * like any other after all, or (ERR_CLOSED) the instance stops.
+ * on its way, is no answer). false: it answers no question. true: fn comes once; rc 0: it is an answer, is durable,
+ * and `reply` is to be written there; negative: it is a message like any other after all, or (ERR_CLOSED) the instance
+ * stops.
  */
 typedef void questions_fn_answer(void *arg, int rc, struct str reply);
 bool questions_offer(struct questions *qs, struct str identity, struct str text, uint64_t at,
