@@ -8,6 +8,14 @@ function printFields(answer) {
   }
 }
 
+/** What is known of a call, with times that people read. */
+function printCall(call) {
+  const known = Object.entries(call).filter(([, value]) => value !== "" && value !== null);
+  printFields(Object.fromEntries(known.map(([key, value]) => [
+    key === "from" && call.direction === "outbound" ? "to" : key, key.endsWith("_at") ? `${time(value)} UTC` : value,
+  ])));
+}
+
 function printCalls({ calls = [] }) {
   if (!calls.length) console.log("No calls yet.");
   for (const c of calls) {
@@ -53,7 +61,7 @@ export function registerReading(add) {
   add("status", "how the channel is").action((o) => ask("voice.status", {}, o, printFields));
   add("calls", "the latest calls").action((o) => ask("voice.calls", {}, o, printCalls));
   add("show <call>", "one call: how it stands, how it ended, what can be done to it")
-    .action((id, o) => ask("voice.call", { id }, o, printFields));
+    .action((id, o) => ask("voice.call", { id }, o, printCall));
   add("transcript <call>", "what was said").action((id, o) => ask("voice.transcript", { id }, o, printTranscript));
   const get = (path, print) => (o) => ask("voice.http", { path }, o, print);
   add("callers", "who has called").action(get("/callers", printCallers));

@@ -4,8 +4,8 @@
 /** One sentence of why an answer of the HTTP API is a refusal. */
 export function refusalOf({ status, body }) {
   if (status === 409 && body?.capability) {
-    return `this call has no ${body.capability} now: openclaw voice show <call> lists its capabilities. One that is not `
-      + "answered yet has few, and so has one that came straight to OpenAI";
+    return `this call cannot do that now (capability ${body.capability}); openclaw voice show <call> lists what it can. `
+      + "That is little before it is answered, and for one that came straight to OpenAI";
   }
   if (status === 404 && /\bcall\b/.test(body?.error)) return `${body.error}: openclaw voice calls lists the calls, and which are live`;
   const said = [body?.error?.message ?? body?.error, body?.detail ?? body?.capability];
