@@ -41,6 +41,26 @@ struct str line_say(struct step *s, const char *fmt, ...)
     return str_make(text, str_utf8_floor(str_of(text), sizeof fx->scratch[0] - 1));
 }
 
+struct str line_quote(struct step *s, struct str message, size_t max)
+{
+    const size_t cap = sizeof s->fx->scratch[0] - 1;
+    char *text;
+    size_t n = 0, run;
+
+    if (s->fx->n_scratch >= sizeof s->fx->scratch / sizeof s->fx->scratch[0])
+        return STR("");
+    message = str_head(message, str_utf8_floor(message, max < cap ? max : cap));
+    text = s->fx->scratch[s->fx->n_scratch++];
+    for (size_t i = 0; i < message.n; i += run > 0 ? run : 1) {
+        for (run = 0; i + run < message.n && message.p[i + run] >= '0' && message.p[i + run] <= '9';)
+            run++;
+        for (size_t k = 0; k < (run > 0 ? run : 1); k++)
+            text[n++] = run >= 7 && k >= 2 && k + 2 < run ? '.' : message.p[i + k];
+    }
+    text[n] = '\0';
+    return str_make(text, n);
+}
+
 void line_hop(struct step *s, const char *name, struct str detail)
 {
     unsigned n = 0;

@@ -240,8 +240,9 @@ bool acts_done(struct step *s, const struct line_event *ev)
         } else if (answered_unknown(ev)) {
             unanswered(s, a);
         } else {
+            struct str said = line_quote(s, ev->u.answer.message, 100);
             struct str why = line_say(s, "the carrier refused it (HTTP %d): %.*s", ev->u.answer.http_status,
-                                      STR_ARG(str_head(ev->u.answer.message, 100)));
+                                      STR_ARG(said));
 
             act_over(s, a, ACTION_FAILED, why.n > 0 ? why.p : "the carrier refused it");
         }

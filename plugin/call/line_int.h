@@ -45,6 +45,8 @@ void line_hop(struct step *s, const char *name, struct str detail);
 void line_notify(struct step *s, const char *name);
 void line_tell(struct step *s, enum line_tell what, struct str text);
 struct str line_say(struct step *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The carrier's words, at most `max` bytes of them; of numbers the two ends alone, as it goes to logs. */
+struct str line_quote(struct step *s, struct str message, size_t max);
 struct line_fx *line_fx(struct step *s, enum line_fx_kind kind);
 /* Sends a command and makes `job` wait for its answer. */
 struct line_fx *line_command(struct step *s, struct line_job *job, enum line_cmd what, const struct leg *leg);

@@ -218,12 +218,12 @@ static void refused(struct step *s, struct leg *leg, const struct line_event *ev
     struct line *l = s->l;
     enum line_outcome outcome;
     const char *why;
-    struct str detail;
+    struct str said = line_quote(s, ev->u.answer.message, 120), detail;
 
     legs_refusal(ev, &outcome, &why);
     detail = why ? str_of(why)
                  : line_say(s, "the carrier refused the call (HTTP %d, %.*s): %.*s", ev->u.answer.http_status,
-                            STR_ARG(str_head(ev->u.answer.code, 20)), STR_ARG(str_head(ev->u.answer.message, 120)));
+                            STR_ARG(str_head(ev->u.answer.code, 20)), STR_ARG(said));
     line_hop(s, "create_refused", detail);
     leg->job.n = 0;
     if (leg->state != LEG_CREATING && leg->state != LEG_LOST)
@@ -497,11 +497,12 @@ static void wanted_done(struct step *s, struct leg *leg)
 
 static void wanted_failed(struct step *s, struct leg *leg, const struct line_event *ev)
 {
+    struct str said = line_quote(s, ev->u.answer.message, 100);
     bool definite = !answered_nothing(ev) && !answered_unknown(ev);
 
     job_failed(s, &leg->job);
     line_hop(s, "command_failed", line_say(s, "%s: HTTP %d %.*s", leg->label, ev->u.answer.http_status,
-                                           STR_ARG(str_head(ev->u.answer.message, 100))));
+                                           STR_ARG(said)));
     if (!definite)
         return;
     leg->unsure &= ~unsure_of(leg->job.what); /* an earlier one may have been lost: but this says that it cannot be */

@@ -21,7 +21,8 @@ export async function lineRig(t, { people = {}, twilio: how = {}, changes = {}, 
   const twilio = await createTwilio({ openai: made.openai, people, numbers: { [OWN]: {
     voiceUrl: `${PUBLIC}/twilio/voice` } }, ...how });
   made.twilio = twilio;
-  t.after(() => twilio.close());
+  const close = made.close.bind(made);
+  made.close = () => close().finally(() => twilio.close()); // else a test that fails does not end
   made.changes = mergeConfig(mergeConfig(made.changes, {
     channels: { voice: { openai: { project_id: 'proj_test' }, webhook: { base_url: PUBLIC },
       outbound: { calls_per_second: 20 },
