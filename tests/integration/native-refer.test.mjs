@@ -15,7 +15,7 @@ const listen = [{ wait: 'greeting' }, { waitEnd: true }];
 async function live(t, { opts = {}, sim } = {}) {
   const made = await rig(t, { changes, sim });
   const call = made.call({ from: KNOWN, script: listen, ...opts });
-  await made.host.waitEvent('turn', (e) => e.who === 'assistant');
+  await made.host.waitEvent('turn', (e) => e.who === 'assistant', 30000);
   const id = made.idOf(call);
   const post = (verb, body = {}, headers) => made.host.api(`/calls/${id}/${verb}`, { method: 'POST', body, headers });
   const act = async (verb, body) => {
@@ -66,9 +66,11 @@ describe('refer', { concurrency: 6 }, () => {
     assert.equal((await actionOver(made, id, said)).state, 'done');
     assert.equal(made.rows('SELECT count(*) AS n FROM line')[0].n, 1, 'steered: it has a line');
     await waitFor(() => call.turns.some((turn) => /Please hold the line/.test(turn.text)), { what: 'the words' });
+    const began = Date.now();
     const byTheirs = await made.host.api(`/calls/${call.callId}/hangup`, { method: 'POST', body: {} });
     assert.equal(byTheirs.status, 202, byTheirs.text);
     assert.equal((await actionOver(made, id, byTheirs.json.id)).state, 'done');
+    assert.ok(Date.now() - began < 6000 * slower, 'done as soon as the call is over, and not when it is asked again');
     assert.equal((await ended()).reason, 'operator');
     assert.equal(requestsOf(call, 'hangup').length, 1);
     assert.equal((await post('say', { text: 'x' })).status, 404);
@@ -144,6 +146,45 @@ describe('refer', { concurrency: 6 }, () => {
     await made.host.waitEvent('call.live', (e) => e.reattached === true, 10000);
     const over = await actionOver(made, id, action, 30000);
     assert.deepEqual([over.state, refers(call).length], ['failed', 1], JSON.stringify(over));
+    call.hangup();
+  });
+
+  test('the control channel is gone when the time is up, and so is the call then: handed over', async (t) => {
+    const rigged = await live(t, { opts: { referOutcome: 'nothing' } });
+    const { call } = rigged;
+    const action = await rigged.act('transfer', { to: 'Carol' });
+    await sleep(7500);
+    call.faults.handshake = { status: 503, times: Infinity };
+    call.dropSideband({ reset: true });
+    await sleep(5000);
+    assert.equal((await rigged.made.get(`/calls/${rigged.id}/actions`)).actions[0].state, 'doing', 'nobody can know');
+    call.end('referred', 'client');
+    delete call.faults.handshake;
+    await assertHandedOver(rigged, action);
+  });
+
+  test('we end the call while it is waited for: nobody knows', async (t) => {
+    const { made, call, id, act, ended } = await live(t, { opts: { referOutcome: 'nothing' } });
+    const action = await act('transfer', { to: 'Carol' });
+    await waitFor(() => call.refers.length === 1, { what: 'the refer' });
+    await call.say('goodbye');
+    assert.equal((await actionOver(made, id, action)).state, 'uncertain');
+    assert.equal((await ended()).reason, 'assistant_ended');
+    await waitFor(async () => (await made.get(`/calls/${id}`)).outcome === 'answered', { what: 'the outcome' });
+  });
+
+  test('a body holds what its action takes, and nothing else', async (t) => {
+    const { made, call, id, post } = await live(t);
+    for (const [verb, body, why] of [['transfer', { to: 'Carol', mode: 'sideways' }, /mode is blind or warm/],
+      ['transfer', { to: 'Carol', number: CAROL }, /does not take/], ['transfer', { to: 5 }, /does not take/],
+      ['say', {}, /text is missing/], ['say', { text: ['x'] }, /does not take/], ['hangup', { now: 'yes' }, /does not take/],
+      ['say', '[]', /no JSON object/], ['say', '{', /no JSON object/]]) {
+      const res = await post(verb, body);
+      assert.equal(res.status, 400, `${verb} ${JSON.stringify(body)}: ${res.status} ${res.text}`);
+      assert.match(res.json.error, why);
+    }
+    assert.equal((await made.host.api(`/calls/${id}/say`)).status, 405);
+    assert.equal(made.rows('SELECT count(*) AS n FROM action')[0].n, 0);
     call.hangup();
   });
 
