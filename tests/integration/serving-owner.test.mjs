@@ -272,6 +272,25 @@ test('a call that comes in asks nobody, and one that is not answered is reported
   assert.equal(d.sent(REPORT).length, 1, 'and of the other call nothing');
 });
 
+test('what the agent finds after the end is for the owner, not for who was called', async (t) => {
+  const d = await desk(t, { script: [{ wait: 'greeting' }, { caller: 'Ask for the price of the boat' },
+    { until: () => d?.acting, ms: 600000 }, { hangup: true }],
+  changes: { security: { voice: { whitelist: [BOB], tools: { known: 'full' } } } } });
+  await d.serving.command(d.made.host, 'links.set', { groups: [['telegram:999', `voice:${BOB}`]] });
+  let finish;
+  d.serving.answers['agent.run'] = async (request) => {
+    await d.serving.command(d.made.host, 'run.acting', { run: request.run });
+    d.acting = true;
+    return new Promise((resolve) => { finish = resolve; });
+  };
+  const id = await d.made.dial({ purpose: 'Sell the boat', owner: OWNER });
+  await d.made.over(id, 30000);
+  finish({ rc: RC.OK, reply: { text: 'The boat costs 900.' } });
+  const late = await waitFor(() => d.sent(/The boat costs 900/)[0], { timeoutMs: 20000, what: 'the late answer' })
+    .catch((e) => { throw d.made.host.fail(e.message); });
+  assert.deepEqual([late.to, late.session_key], ['777', '']);
+});
+
 test('one question at a time, five in a call', async (t) => {
   const d = await desk(t, { script: [{ wait: 'greeting' }, ...Array.from({ length: 6 }, () => [{ caller: 'eight or nine' },
     { wait: 'tool' }, { wait: 'assistant' }]).flat(), { waitEnd: true, ms: 4000000 }] });

@@ -120,8 +120,27 @@ static void steering(void)
     T_EQ(natives.n, NATIVES_MAX);
 }
 
+static void owner_in_the_loop(void)
+{
+    struct prompt_input in = input();
+    struct natives natives = {.n = 0};
+    struct rt_session_tool tool[NATIVES_MAX];
+
+    session(&in);
+    T_FALSE(says("ask_owner"));
+    natives_add(&natives, "ask_owner");
+    T_EQ(natives_declare(tool, &natives), 1);
+    T_EQ(json_check(tool[0].parameters_json, NULL), 0);
+    in.natives = &natives;
+    session(&in);
+    T_TRUE(says("tool:ask_owner;"));
+    T_TRUE(says("say honestly that you could not reach them"));
+    T_TRUE(says("Tell nothing else about the user")); /* a stranger is one all the same */
+}
+
 int main(void)
 {
+    T_RUN(owner_in_the_loop);
     T_RUN(call_of_ours);
     T_RUN(first_words);
     T_RUN(steering);
