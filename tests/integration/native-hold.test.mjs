@@ -19,7 +19,7 @@ const end = async (made, id) => {
   return call;
 };
 
-describe('a call over the carrier', { concurrency: true }, () => {
+describe('a call over the carrier', { concurrency: 4 }, () => {
   test('on hold nobody speaks, no filler comes, and a result waits until the caller is back', async (t) => {
     let answer;
     const made = await lineRig(t, { gateway: { rules: [{ match: () => true, reply: 'The parcel arrives on Friday.', delayMs: 900 }] },

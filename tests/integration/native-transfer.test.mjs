@@ -24,7 +24,7 @@ const drop = async (made, id) => {
   return settled(made, id);
 };
 
-describe('a transfer', { concurrency: true }, () => {
+describe('a transfer', { concurrency: 4 }, () => {
   test('asked for by the model: the target hears what it is about, accepts with 1, and the humans are alone', async (t) => {
     const made = await lineRig(t, { people: {
       [BOB]: { answers: 300, script: [{ wait: 'greeting' }, { caller: 'Let me talk to Carol.', plan: { items: [{ say: 'A moment.' },

@@ -19,9 +19,9 @@ async function over(made, id) {
   return call;
 }
 
-describe('a machine', { concurrency: true }, () => {
+describe('a machine', { concurrency: 3 }, () => {
   test('is greeted at once like anybody, then hears the message once, after its tone, and is hung up', async (t) => {
-    const made = await lineRig(t, { people: { [BOB]: { answers: 500, voicemail: { greeting:
+    const made = await lineRig(t, { people: { [BOB]: { answers: 500, voicemail: { maxS: 2000, greeting:
       `You have reached the mailbox of Bob. ${'I am not at home and cannot take your call. '.repeat(28)}` } } },
     changes: outbound({ voicemail: 'message', voicemail_message: MESSAGE }) });
     const id = await made.dial({ purpose: 'Tell Bob that the table is free', message: 'Good evening, Bob.' });
@@ -84,7 +84,7 @@ describe('a machine', { concurrency: true }, () => {
   });
 
   test('is told after a restart, too: the message is not spoken twice', async (t) => {
-    const made = await lineRig(t, { people: { [BOB]: { answers: 500, voicemail: { greeting: 'Leave a message.', maxS: 40 } } },
+    const made = await lineRig(t, { people: { [BOB]: { answers: 500, voicemail: { greeting: 'Leave a message.', maxS: 2000 } } },
       changes: outbound({ voicemail: 'message', voicemail_message: `${MESSAGE} ${'It is about the table. '.repeat(30)}` }) });
     const id = await made.dial({ purpose: 'test' });
     await waitFor(() => calls(made).some((call) => call.turns.some((turn) => turn.text.includes('the table'))
