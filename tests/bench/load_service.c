@@ -9,6 +9,8 @@
  *   calls PORT FIRST N RATE     signed webhooks of N calls from number FIRST on, RATE a second, to 127.0.0.1:PORT;
  *                               ends when all are accepted and, with sidebands, all have one. From the webhook's
  *                               write to the read of the accept's head: p50_ms, p99_ms
+ *   churn PORT FIRST N RATE MS  the same for calls that last: each has a turn on either side and is hung up after MS; ends
+ *                               when all are over
  *   attach N                    waits for N sidebands to be open; last_us on the monotonic clock
  *   events N RATE SECONDS       RATE events of 330 bytes a second to each of N sidebands, each followed by a ping;
  *                               from the write of the event to the pong: p50_ms, p99_ms
@@ -31,6 +33,7 @@
 #define FEEDERS 16u /* connections that bring webhooks */
 #define WAIT_S 120u
 #define CALLS_MAX 1000000u
+#define NUMBERS (1u << 24) /* of calls, so far */
 #define BURST 8u /* events to one sideband before the next has its turn */
 
 struct conn {
@@ -39,6 +42,7 @@ struct conn {
     bool shaken, ws, dead, wants_out;
     unsigned at;           /* its place among the sidebands */
     uint64_t ping_us;      /* of the event before the ping that is not answered */
+    uint64_t end_us;       /* churn: when the caller hangs up; 0: not */
     uint64_t events;       /* sent so far: numbers their ids */
     size_t in_n, out_n, out_at;
     char *out;
@@ -59,6 +63,8 @@ struct service {
     struct conn *bands[CONNS_MAX]; /* open sidebands */
     unsigned n_bands;
     uint64_t attached, last_us, accepted, answered, bad, pongs;
+    uint64_t live_us;              /* churn: how long a call lasts */
+    unsigned char ended[NUMBERS / 8]; /* by the call's number */
     bool deaf;
     struct webhook hook;
     struct feeder feeders[FEEDERS];
@@ -195,6 +201,23 @@ static void event(struct conn *c, const char *fmt, ...)
     frame(c, 1, text, (size_t)n);
 }
 
+/* One turn of the caller and one of the assistant, as their transcripts arrive. */
+static void talk(struct conn *c)
+{
+    event(c, "{\"type\":\"conversation.item.added\",\"event_id\":\"ea\",\"previous_item_id\":null,\"item\":{\"id\":"
+          "\"item_c_%s\",\"object\":\"realtime.item\",\"type\":\"message\",\"status\":\"completed\",\"role\":\"user\","
+          "\"content\":[{\"type\":\"input_audio\",\"transcript\":null}]}}", c->id);
+    event(c, "{\"type\":\"conversation.item.input_audio_transcription.completed\",\"event_id\":\"et\",\"item_id\":"
+          "\"item_c_%s\",\"content_index\":0,\"transcript\":\"Is the table by the window free on Thursday?\"}", c->id);
+    event(c, "{\"type\":\"response.created\",\"event_id\":\"ec\",\"response\":{\"object\":\"realtime.response\",\"id\":"
+          "\"resp_t_%s\",\"status\":\"in_progress\",\"output\":[]}}", c->id);
+    event(c, "{\"type\":\"response.done\",\"event_id\":\"ed\",\"response\":{\"object\":\"realtime.response\",\"id\":"
+          "\"resp_t_%s\",\"status\":\"completed\",\"output\":[{\"id\":\"item_a_%s\",\"object\":\"realtime.item\",\"type\":"
+          "\"message\",\"status\":\"completed\",\"role\":\"assistant\",\"content\":[{\"type\":\"output_audio\",\"transcript\":"
+          "\"It is, from seven o'clock on.\"}]}],\"usage\":{\"total_tokens\":90,\"input_tokens\":60,\"output_tokens\":30}}}",
+          c->id, c->id);
+}
+
 /* ---- HTTP ---- */
 
 static void answer(struct conn *c, const char *status)
@@ -219,6 +242,16 @@ static void on_accept(const char *path)
         times_add(&s.took, now_us() - s.asked_us[number - s.first]);
 }
 
+static uint64_t number_of(const char *id)
+{
+    return strncmp(id, "rtc_load_", 9) == 0 ? strtoull(id + 9, NULL, 10) % NUMBERS : 0;
+}
+
+static bool has_ended(const char *id)
+{
+    return s.ended[number_of(id) / 8] >> number_of(id) % 8 & 1;
+}
+
 static void upgrade(struct conn *c, const char *head)
 {
     const char *key = strcasestr(head, "\r\nSec-WebSocket-Key: "), *id = strstr(head, "call_id=");
@@ -226,7 +259,7 @@ static void upgrade(struct conn *c, const char *head)
     char text[512], proof[64];
     int n;
 
-    if (key == NULL || id == NULL || s.n_bands == CONNS_MAX) {
+    if (key == NULL || id == NULL || s.n_bands == CONNS_MAX || has_ended(id + 8)) {
         answer(c, "404 Not Found");
         return;
     }
@@ -244,6 +277,10 @@ static void upgrade(struct conn *c, const char *head)
           "\"realtime.session\",\"id\":\"sess_%s\"}}", c->id);
     s.attached++;
     s.last_us = now_us();
+    if (s.live_us > 0) {
+        c->end_us = s.last_us + s.live_us;
+        talk(c);
+    }
 }
 
 /* Bytes of a whole request at the front of c->in, 0 if it is not whole. */
@@ -398,6 +435,10 @@ static void on_feeder(struct feeder *f)
 {
     ssize_t n = read(f->fd, f->answer + f->got, sizeof f->answer - 1 - f->got);
 
+    if (n == 0 && !f->in_flight) { /* idle for too long */
+        (void)epoll_ctl(s.ep, EPOLL_CTL_DEL, f->fd, NULL);
+        return;
+    }
     if (n <= 0)
         die("the plugin closed a connection");
     f->got += (size_t)n;
@@ -461,7 +502,24 @@ static void late(uint64_t begun, const char *what)
     }
 }
 
-static void do_calls(int port, uint64_t first, uint64_t n, double rate)
+/* The caller hangs up: an upgrade for this call is refused from now on. */
+static void hang_up(struct conn *c)
+{
+    c->end_us = 0;
+    s.ended[number_of(c->id) / 8] |= (unsigned char)(1u << number_of(c->id) % 8);
+    frame(c, 8, "\x03\xe8", 2);
+}
+
+static void hang_up_due(void)
+{
+    uint64_t now = now_us();
+
+    for (unsigned i = s.n_bands; i-- > 0;)
+        if (s.bands[i]->end_us != 0 && s.bands[i]->end_us <= now)
+            hang_up(s.bands[i]);
+}
+
+static void do_calls(int port, uint64_t first, uint64_t n, double rate, double live_ms)
 {
     uint64_t begun, bands = s.attached, done = s.accepted, answered = s.answered;
     double cpu = cpu_s();
@@ -480,14 +538,17 @@ static void do_calls(int port, uint64_t first, uint64_t n, double rate)
     reset();
     s.first = first;
     s.asked = 0;
+    s.live_us = (uint64_t)(live_ms * 1000);
     s.asked_us = calloc(n, sizeof *s.asked_us);
     begun = now_us();
-    while (s.answered - answered < n || s.accepted - done < n || (!s.deaf && s.attached - bands < n)) {
+    while (s.answered - answered < n || s.accepted - done < n || (!s.deaf && s.attached - bands < n) ||
+           (s.live_us > 0 && s.n_bands > 0)) {
         uint64_t due = (uint64_t)((double)(now_us() - begun) / 1e6 * rate) + 1;
 
         for (unsigned i = 0; i < FEEDERS && s.asked < n && s.asked < due; i++)
             feed_next();
-        turn(s.asked < n ? 1 : 100);
+        turn(s.asked < n || s.live_us > 0 ? 1 : 100);
+        hang_up_due();
         late(begun, "calls");
     }
     printf("{\"calls\":%llu,\"bad\":%llu,\"seconds\":%.3f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f,\"cpu_s\":%.3f}\n",
@@ -497,6 +558,7 @@ static void do_calls(int port, uint64_t first, uint64_t n, double rate)
         (void)close(s.feeders[i].fd);
     free(s.asked_us);
     s.asked_us = NULL;
+    s.live_us = 0;
 }
 
 static void do_attach(unsigned n)
@@ -593,13 +655,15 @@ static void do_flood(unsigned n, uint64_t count, bool handled)
 static bool command(char *line)
 {
     unsigned long long first, n;
-    double rate, seconds;
+    double rate, seconds, live_ms;
     unsigned k;
     int port;
     char word[16];
 
     if (sscanf(line, "calls %d %llu %llu %lf", &port, &first, &n, &rate) == 4)
-        do_calls(port, first, n, rate);
+        do_calls(port, first, n, rate, 0);
+    else if (sscanf(line, "churn %d %llu %llu %lf %lf", &port, &first, &n, &rate, &live_ms) == 5)
+        do_calls(port, first, n, rate, live_ms);
     else if (sscanf(line, "attach %u", &k) == 1)
         do_attach(k);
     else if (sscanf(line, "events %u %lf %lf", &k, &rate, &seconds) == 3)
