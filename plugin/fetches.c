@@ -218,6 +218,13 @@ static void on_data(void *arg, struct str data)
     }
 }
 
+static size_t pending(void *arg)
+{
+    const struct fetch *x = arg;
+
+    return x->file != NULL ? recording_file_pending(x->file) : 0;
+}
+
 static void on_done(void *arg, int http_status, struct str text)
 {
     struct fetch *x = arg;
@@ -237,7 +244,8 @@ static void start(struct fetches *f, struct carrier *c, const struct recording_r
 {
     struct fetch *x = MEM_NEW(struct fetch);
     uint64_t limit = (uint64_t)f->app->config->recording.max_mb << 20;
-    struct carrier_fetch want = {.on_data = on_data, .on_done = on_done, .arg = x, .channels = row->channels,
+    struct carrier_fetch want = {.on_data = on_data, .on_done = on_done, .pending = pending, .arg = x,
+                                 .channels = row->channels,
                                  .max_bytes = limit + (1u << 20)}; /* the file's own limit is met first */
     int rc;
 

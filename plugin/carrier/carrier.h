@@ -163,6 +163,8 @@ struct carrier_fetch {
     void (*on_data)(void *arg, struct str data);
     /* Once: http_status 200 = whole; 0: text says why not; 404: not there (yet). */
     void (*on_done)(void *arg, int http_status, struct str text);
+    /* Bytes that were taken and are not away yet: of more than 1 MiB no more are read. NULL: all are taken at once. */
+    size_t (*pending)(void *arg);
     void *arg;
     unsigned channels;        /* asked for: 1 or 2 */
     uint64_t max_bytes;       /* more: the rest is not told, and on_done says http_status 0; 0: no limit */

@@ -15,6 +15,8 @@
 #define COMMAND_MS 20000u /* of a command that has to find something out first */
 #define LOOK_MS 40000u
 #define FETCH_MS 600000u
+#define PENDING_BYTES_MAX (1u << 20)
+#define PACE_MS 10u
 #define RETRY_AFTER_MS 1000u /* where a 429 does not say */
 #define RETRY_AFTER_S_MAX 60u
 #define BODY_BYTES_MAX (1u << 20)
@@ -225,6 +227,7 @@ void twilio_job_free(struct twilio_job *j)
 {
     if (j->http != NULL)
         httpc_cancel(j->http);
+    timer_close(j->pace);
     unlink_job(j);
     mem_free(j->look);
     buf_free(&j->body);
@@ -441,15 +444,31 @@ static void fetch_over(struct twilio_job *j, int status, struct str text)
     fetch.on_done(fetch.arg, status, text);
 }
 
+/* A network may be faster than a disk. */
+static void pace(void *arg)
+{
+    struct twilio_job *j = arg;
+    bool full = j->fetch.pending(j->fetch.arg) > PENDING_BYTES_MAX;
+
+    if (j->http == NULL)
+        return;
+    httpc_pause(j->http, full);
+    if (full)
+        timer_set(j->pace, loop_now_ms(j->t->loop) + PACE_MS);
+}
+
 static void on_data(void *arg, struct str data)
 {
     struct twilio_job *j = arg;
 
     j->got_bytes += data.n;
-    if (j->fetch.max_bytes == 0 || j->got_bytes <= j->fetch.max_bytes)
-        j->fetch.on_data(j->fetch.arg, data);
-    else
+    if (j->fetch.max_bytes != 0 && j->got_bytes > j->fetch.max_bytes) {
         fetch_over(j, 0, STR("larger than the limit"));
+        return;
+    }
+    j->fetch.on_data(j->fetch.arg, data);
+    if (j->fetch.pending != NULL)
+        pace(j);
 }
 
 static void on_fetched(struct twilio_job *j, const struct httpc_result *r, const struct json *doc)
@@ -493,6 +512,10 @@ static int fetch(struct carrier *c, struct str sid, const struct carrier_fetch *
     if (j == NULL)
         return ERR_NOMEM;
     j->fetch = *fetch;
+    if (timer_open(&j->pace, t->loop, pace, j) < 0) {
+        twilio_job_free(j);
+        return ERR_NOMEM;
+    }
     return start_transfer(j, "GET", sid, fetch->channels > 1 ? ".wav?RequestedChannels=2"
                                                              : ".wav?RequestedChannels=1", on_fetched);
 }

@@ -85,6 +85,7 @@ struct twilio_job {
     /* recordings */
     struct carrier_fetch fetch;
     uint64_t got_bytes;
+    struct timer *pace;  /* while the taker is full */
     void (*erased)(void *arg, int http_status);
     void *erased_arg;
     /* checks */

@@ -252,6 +252,7 @@ static void complete(struct client *k, bool more)
 
     note_expiry(k);
     c->failures = 0;
+    stream_pause(k->stream, false);
     tell_done(k);
     if (k->stream == NULL)
         return;
@@ -599,6 +600,12 @@ void httpc_cancel(struct httpc_call *call)
     if (k != NULL)
         drop(k);
     pump(c);
+}
+
+void httpc_pause(struct httpc_call *call, bool paused)
+{
+    if (call->client != NULL && call->client->stream != NULL)
+        stream_pause(call->client->stream, paused);
 }
 
 int httpc_open(struct httpc **out, struct loop *l, const struct httpc_config *config,

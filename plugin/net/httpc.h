@@ -58,6 +58,8 @@ int httpc_open(struct httpc **out, struct loop *l, const struct httpc_config *co
  */
 int httpc_send(struct httpc *c, const struct httpc_request *req, struct httpc_call **out);
 void httpc_cancel(struct httpc_call *call); /* on_done will not fire; its connection is dropped */
+/* Whether the rest of the answer's body waits in the kernel: for who cannot take more now. Its time runs on. */
+void httpc_pause(struct httpc_call *call, bool paused);
 /* Cancels all without callbacks; `closed` once on the loop. */
 void httpc_close(struct httpc *c, void (*closed)(void *arg), void *arg);
 

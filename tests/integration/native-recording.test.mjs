@@ -316,7 +316,7 @@ test('a recording that is larger than the limit', async (t) => {
   assert.deepEqual([res.status, (await res.json()).detail], [404, end.error]);
   assert.deepEqual(files(made), []);
   assert.equal(asked(made, 'recordings.media').length, 1, 'it would be as large another time');
-  assert.equal(logLines(made.host, /max_mb/).length, 1);
+  await waitFor(() => logLines(made.host, /max_mb/).length === 1, { what: 'a line in the log' });
   await clean(made);
 });
 
@@ -329,10 +329,19 @@ test('no room on the disk: told, tried again, and fetched when there is', async 
   await waitFor(() => made.rows('SELECT error FROM recording')[0]?.error.includes('too large'),
     { what: 'the reason' }).catch((error) => { throw made.host.fail(error.message); });
   assert.equal((await ask(made, id)).status, 202);
-  assert.ok(logLines(made.host, /cannot be stored/).length > 0);
+  await waitFor(() => logLines(made.host, /cannot be stored/).length > 0, { what: 'a line in the log' });
   room(2 ** 40);
   assert.deepEqual((await answered(made, id, 200, 40000)).body, only(made).file(2));
   assert.deepEqual(files(made), [`${id}.wav`]);
+  await clean(made);
+});
+
+test('a recording that is larger than what waits for the disk', async (t) => {
+  const made = await lineRig(t, { people, changes: recorded({ encryption_key: '12'.repeat(32) }),
+    twilio: { recordingS: 600 } });
+  const { body } = await record(made);
+  assert.ok(body.equals(only(made).file(2)) && body.length > 16 << 20);
+  assert.equal(asked(made, 'recordings.media').length, 1);
   await clean(made);
 });
 

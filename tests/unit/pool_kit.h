@@ -13,7 +13,7 @@
 struct httpc_call {
     struct httpc_request req;
     char method[8], path[700], body[9000], auth[200], type[60], names[300]; /* names: of all headers */
-    bool open, canceled;
+    bool open, canceled, paused;
     uint64_t sent_at;
 };
 
@@ -90,6 +90,12 @@ void httpc_cancel(struct httpc_call *call)
     T_TRUE(call->open);
     call->open = false;
     call->canceled = true;
+}
+
+void httpc_pause(struct httpc_call *call, bool paused)
+{
+    T_TRUE(call->open);
+    call->paused = paused;
 }
 
 void httpc_close(struct httpc *c, void (*closed)(void *arg), void *arg)

@@ -811,6 +811,38 @@ static void a_recording_is_fetched_by_its_sid(void)
     kit_close();
 }
 
+static size_t waiting(void *arg)
+{
+    return *(const size_t *)arg;
+}
+
+/* Who takes it is slower than the network: no more is read until it has caught up. */
+static void a_transfer_waits_for_its_taker(void)
+{
+    size_t left = 0;
+    struct carrier_fetch f = {.on_data = on_bytes, .on_done = on_whole, .pending = waiting, .arg = &left, .channels = 1};
+
+    kit_open();
+    memset(&got, 0, sizeof got);
+    T_OK(kit_carrier->ops->fetch(kit_carrier, STR(KIT_RE1), &f));
+    last()->req.on_data(last()->req.arg, STR("RIFF"));
+    T_FALSE(last()->paused);
+    left = (1u << 20) + 1;
+    last()->req.on_data(last()->req.arg, STR("more"));
+    T_TRUE(last()->paused);
+    kit_pass(1000);
+    T_TRUE(last()->paused);
+    left = 1u << 20;
+    kit_pass(1000);
+    T_FALSE(last()->paused);
+    answer(200, "");
+    T_EQ(got.status, 200);
+    T_EQ(got.bytes, 8);
+    kit_close();
+    for (unsigned i = 0; i < POOL_CALLS; i++)
+        T_FALSE(kit_timers[i].open);
+}
+
 static void a_transfer_that_is_not_whole(void)
 {
     kit_open();
@@ -938,6 +970,7 @@ int main(void)
     T_RUN(closing_tells_nothing_more);
     T_RUN(memory_that_is_out_is_told);
     T_RUN(a_recording_is_fetched_by_its_sid);
+    T_RUN(a_transfer_waits_for_its_taker);
     T_RUN(a_transfer_that_is_not_whole);
     T_RUN(a_recording_is_erased);
     T_RUN(a_trunk_without_a_carrier);

@@ -6,6 +6,60 @@
 #include "plugin/carrier/carrier.h"
 #include "tests/unit/pool_kit.h"
 
+/* ---- Timers ---- */
+
+struct timer {
+    timer_fn *fn;
+    void *arg;
+    uint64_t at; /* 0: not set */
+    bool open;
+};
+
+static struct timer kit_timers[POOL_CALLS];
+
+int timer_open(struct timer **out, struct loop *l, timer_fn *fn, void *arg)
+{
+    (void)l;
+    for (unsigned i = 0; i < POOL_CALLS; i++) {
+        if (kit_timers[i].open)
+            continue;
+        kit_timers[i] = (struct timer){fn, arg, 0, true};
+        *out = &kit_timers[i];
+        return 0;
+    }
+    return ERR_FULL;
+}
+
+void timer_set(struct timer *t, uint64_t at_ms)
+{
+    t->at = at_ms;
+}
+
+void timer_stop(struct timer *t)
+{
+    t->at = 0;
+}
+
+void timer_close(struct timer *t)
+{
+    if (t != NULL)
+        *t = (struct timer){0};
+}
+
+/* Goes on by so long, and fires what is due. */
+static inline void kit_pass(uint64_t ms)
+{
+    net.now += ms;
+    for (unsigned i = 0; i < POOL_CALLS; i++) {
+        struct timer *t = &kit_timers[i];
+
+        if (!t->open || t->at == 0 || t->at > net.now)
+            continue;
+        t->at = 0;
+        t->fn(t->arg);
+    }
+}
+
 #define KIT_PUBLIC "https://voice.example.com/base"
 #define KIT_AC "AC00000000000000000000000000000001"
 #define KIT_REF "0123456789abcdef0123456789abcdef"
