@@ -232,6 +232,8 @@ int why_write(struct buf *out, struct str record)
     jw_kstr(out, "state", json_get_str(call, "state"));
     jw_kstr(out, "reason", json_get_str(call, "reason"));
     jw_kstr(out, "detail", json_get_str(call, "detail"));
+    jw_key(out, "cost_usd");
+    jw_node(out, json_get(call, "cost_usd"));
     write_verdict(out, call, hops);
     write_hops(out, hops, json_get_int(call, "received_at", 0));
     jw_key(out, "tools");

@@ -51,9 +51,10 @@ describe('what a call costs', () => {
       { wait: 'assistant' }, ...bye] });
     await call.done;
     await made.ended(call);
-    const { call: row } = await made.story(call);
+    const { call: row, why } = await made.story(call);
     assert.ok(costOf(call) > 0.001);
     near(row.cost_usd, costOf(call), 'cost_usd');
+    near(why.cost_usd, costOf(call), 'in why');
     near((await made.get('/calls')).calls[0].cost_usd, costOf(call), 'in the list');
     const { costs } = await made.get('/status');
     near(costs.spent_usd, costOf(call), 'spent today');
@@ -172,6 +173,31 @@ describe('a limit', () => {
     assert.equal((await other.done).answered, true);
     await made.ended(other);
     assert.equal(made.rows('SELECT count(DISTINCT number) AS n FROM charge')[0].n, 2);
+  });
+
+  test('of a day ends at midnight where the configuration says', async (t) => {
+    /* Of these two one has another date than the other at any hour, and the second is always a day or two behind. */
+    const [east, west] = ['Pacific/Kiritimati', 'Etc/GMT+12'];
+    const day = (zone) => new Intl.DateTimeFormat('en-CA', { timeZone: zone }).format(new Date());
+    const of = (zone) => ({ changes: limits({ per_day_usd: 0.001, time_zone: zone }) });
+    const made = await rig(t, of(east));
+    const first = made.call({ from: KNOWN, script: brief });
+    await first.done;
+    await made.ended(first);
+    assert.equal((await made.get('/status')).costs.day, day(east));
+    const over = made.call({ from: KNOWN, script: brief });
+    assert.equal((await over.done).sipCode, 486);
+    await made.ended(over);
+    await made.restart(of(west));
+    const { costs } = await made.get('/status');
+    assert.equal(costs.day, day(west));
+    assert.equal(costs.spent_usd, 0, 'another day');
+    const next = made.call({ from: KNOWN, script: brief });
+    assert.equal((await next.done).answered, true);
+    await made.ended(next);
+    await made.restart(of(east));
+    await waitFor(async () => (await made.get('/status')).costs.spent_usd > 0, { what: 'the first day\'s rows' });
+    near((await made.get('/status')).costs.spent_usd, costOf(first), 'what that day cost');
   });
 
   test('with a model of unknown price is a fault of the configuration', async (t) => {
