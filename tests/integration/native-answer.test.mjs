@@ -122,7 +122,9 @@ describe('after the answer', { concurrency: 4 }, () => {
   test('every answer of the carrier is slow: it is answered all the same, and rings once', async (t) => {
     const made = await lineRig(t, { people: { [BOB]: { answers: 300, script: [{ wait: 'greeting' }, { hangup: true }] } } });
     made.twilio.faults = { '*': { times: 3, afterMs: 1500 } };
-    const call = await settled(made, await made.dial({ purpose: 'test' }));
+    const id = await made.dial({ purpose: 'test' });
+    assert.ok(made.twilio.requests.every((r) => r.status === null), 'we answer when the row is there, not the carrier');
+    const call = await settled(made, id);
     assert.equal(call.outcome, 'answered');
     made.twilio.assertRangOnce(BOB);
   });

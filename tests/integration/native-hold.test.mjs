@@ -145,6 +145,9 @@ describe('a call over the carrier', { concurrency: 4 }, () => {
     const { actions } = await made.get(`/calls/${id}/actions`);
     assert.ok(actions.every((one) => ['done', 'failed', 'uncertain'].includes(one.state)), JSON.stringify(actions));
     assert.equal(new Set(actions.map((one) => one.id)).size, actions.length);
+    const { hops } = await made.get(`/calls/${id}/why`);
+    for (const verb of Object.keys(bodies))
+      assert.ok(hops.some((hop) => hop.hop === 'action' && hop.detail.startsWith(`${verb} `)), `${verb} in the flight record`);
     await made.twilio.idle();
   });
 

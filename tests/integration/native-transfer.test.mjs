@@ -98,6 +98,23 @@ describe('a transfer', { concurrency: 4 }, () => {
     });
   }
 
+  test('and we die and the caller hangs up while the target rings: after the restart nobody is left', async (t) => {
+    const made = await lineRig(t, { people: { [BOB]: { answers: 300, script: [{ wait: 'greeting' }, { waitEnd: true }] },
+      [CAROL]: { answers: false } }, changes: { channels: { voice: { outbound: { ring_timeout_seconds: 600 } } } } });
+    const id = await made.dial({ purpose: 'test' });
+    await made.event(id, 'turn');
+    await made.host.api(`/calls/${id}/transfer`, { method: 'POST', body: { to: 'Carol', mode: 'warm' } });
+    const leg = await waitFor(() => [...made.twilio.allLegs.values()].find((one) => one.to === CAROL && one.ringingAt),
+      { what: 'her telephone' });
+    await made.host.kill();
+    made.twilio.person(BOB).hangup();
+    assert.ok(!leg.over);
+    await made.start();
+    await waitFor(() => leg.over, { what: 'the end of her leg' });
+    assert.equal((await settled(made, id)).outcome, 'answered');
+    made.twilio.assertRangOnce(CAROL);
+  });
+
   test('is over for both when one of them leaves', async (t) => {
     const made = await lineRig(t, { people: { [BOB]: { ...waits, hangsUpMs: 400000 }, [CAROL]: { answers: 300, hangsUpMs: 4000 } } });
     const id = await made.dial({ purpose: 'test' });
