@@ -442,7 +442,7 @@ static void on_adopted(void *arg, int rc, const struct journal_found *found, uns
     cs->adopting = false;
     if (rc < 0) {
         log_error(&cs->app->log, "the calls of an earlier run could not be read: %s", err_name(rc));
-        questions_adopt(cs->app->questions);
+        questions_adopt(cs->app->questions, false);
         return;
     }
     cs->held_by_others = held_by_others;
@@ -455,7 +455,7 @@ static void on_adopted(void *arg, int rc, const struct journal_found *found, uns
     if (n > 0)
         costs_reload(cs->app->costs);
     live_lines_adopt(cs->app); /* also lines of calls that are over */
-    questions_adopt(cs->app->questions);
+    questions_adopt(cs->app->questions, n > 0);
 }
 
 void calls_adopt(struct calls *cs)
@@ -465,7 +465,7 @@ void calls_adopt(struct calls *cs)
     cs->adopting = true;
     if (journal_adopt(cs->app->store, on_adopted, cs) < 0) {
         cs->adopting = false;
-        questions_adopt(cs->app->questions);
+        questions_adopt(cs->app->questions, false);
     }
 }
 

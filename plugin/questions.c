@@ -583,9 +583,9 @@ static void on_found(void *arg, int rc, const struct question_row *rows, unsigne
     unpark(qs, false);
 }
 
-void questions_adopt(struct questions *qs)
+void questions_adopt(struct questions *qs, bool any)
 {
-    if (qs != NULL && question_rows(qs->app->store, STR(""), on_found, qs->app) < 0)
+    if (qs != NULL && (any || !qs->read) && question_rows(qs->app->store, STR(""), on_found, qs->app) < 0)
         on_found(qs->app, ERR_FULL, NULL, 0);
 }
 

@@ -25,8 +25,8 @@ struct questions;
 int questions_open(struct questions **out, struct app *app);
 /* Rows stay for the next start. NULL is fine. */
 void questions_close(struct questions *qs);
-/* The calls of earlier instances are in the table of calls: so are their questions, soon. */
-void questions_adopt(struct questions *qs);
+/* The calls of earlier instances, if there were any, are in the table of calls: their questions are, soon. */
+void questions_adopt(struct questions *qs, bool any);
 
 /* The tool, begun or begun again. calls_tool_done() answers, later and once; or never, when the owner does not. */
 void questions_ask(struct app *app, const struct native_ask *ask);
