@@ -127,8 +127,11 @@ static inline int rows_insert(struct rows_op *o, struct store *s)
                                   .machine = STR("m"), .spec = STR("{}"), .idem = id, .idem_hash = STR("h")};
     const struct action_row action = {.id = id, .call = call, .kind = STR("hold"), .state = STR("v1"), .idem = id,
                                       .idem_hash = STR("h"), .body = STR("{}"), .at = 1};
+    const struct recording_row recording = {.call = call, .sid = id, .state = STR("fetching"), .path = STR("v1")};
 
     switch (r->kind) {
+    case ROW_RECORDING:
+        return recording_add(s, &recording, rows_rc, o);
     case ROW_OUTBOX:
         return outbox_put(s, &outbox, rows_rc, o);
     case ROW_HANDOFF:
@@ -151,7 +154,6 @@ static inline int rows_replace(struct rows_op *o, struct store *s, struct str v)
     struct str id = str_of(r->id), call = str_of(r->call);
     const struct journal_turn turn = {.item_id = id, .pos = 1, .who = STR("caller"), .text = v};
     const struct journal_tool tool = {.tool_call = id, .name = STR("t"), .arguments = STR("{}"), .state = v};
-    const struct recording_row recording = {.call = call, .sid = id, .state = v, .type = STR("audio/wav")};
     const struct question_row question = {.id = id, .call = call, .text = STR("?"), .state = v};
 
     switch (r->kind) {
@@ -159,8 +161,6 @@ static inline int rows_replace(struct rows_op *o, struct store *s, struct str v)
         return journal_turn(s, call, &turn, rows_rc, o);
     case ROW_TOOL:
         return journal_tool(s, call, &tool, rows_rc, o);
-    case ROW_RECORDING:
-        return recording_put(s, &recording, rows_rc, o);
     case ROW_QUESTION:
         return question_put(s, &question, rows_rc, o);
     default:
@@ -175,6 +175,7 @@ static inline int rows_update(struct rows_op *o, struct store *s, struct str v)
     const struct journal_call own = {.id = id, .detail = v, .reason = STR("busy")};
     const struct outbox_row outbox = {.id = id, .state = v};
     const struct line_row line = {.call = call, .phase = v, .machine = v};
+    const struct recording_row recording = {.call = call, .sid = id, .state = STR("fetching"), .path = v};
     char openai[48], sip[48];
 
     (void)snprintf(openai, sizeof openai, "leg_%s", r->id);
@@ -188,6 +189,8 @@ static inline int rows_update(struct rows_op *o, struct store *s, struct str v)
         return handoff_save(s, id, v, STR_NONE, 0, rows_rc, o);
     case ROW_LINE:
         return line_save(s, &line, rows_rc, o);
+    case ROW_RECORDING:
+        return recording_save(s, &recording, rows_rc, o);
     case ROW_ACTION:
         return action_save(s, id, v, STR_NONE, 0, rows_rc, o);
     case ROW_REF:
@@ -221,7 +224,7 @@ static inline void rows_step(struct rows *m, struct store *s, struct row *r)
 
 static inline bool rows_replaced(enum row_kind kind)
 {
-    return kind == ROW_TURN || kind == ROW_TOOL || kind == ROW_RECORDING || kind == ROW_QUESTION;
+    return kind == ROW_TURN || kind == ROW_TOOL || kind == ROW_QUESTION;
 }
 
 static inline struct row *rows_add(struct rows *m, enum row_kind kind, const struct row *call)
@@ -279,7 +282,7 @@ static const char *const rows_sql[ROW_KINDS] = {
     [ROW_HANDOFF] = "SELECT state FROM handoff WHERE id=?1",
     [ROW_LINE] = "SELECT phase FROM line WHERE ref=?1",
     [ROW_ACTION] = "SELECT state FROM action WHERE id=?1",
-    [ROW_RECORDING] = "SELECT state FROM recording WHERE sid=?1",
+    [ROW_RECORDING] = "SELECT path FROM recording WHERE sid=?1",
     [ROW_QUESTION] = "SELECT state FROM question WHERE id=?1",
     [ROW_REF] = "SELECT 'v' || (1 + used) FROM leg_ref WHERE ref=?1",
 };

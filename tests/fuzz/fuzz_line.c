@@ -162,7 +162,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     begin(&f);
-    for (unsigned i = 0; f.n > 0 && kit.overs == 0 && i < 400; i++) {
+    for (unsigned i = 0; f.n > 0 && kit.overs == 0 && i < 100; i++) {
         switch (fuzz_below(&f, 9)) {
         case 0: case 1: answer(&f); break;
         case 2:
