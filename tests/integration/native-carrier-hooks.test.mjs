@@ -159,7 +159,8 @@ test('a leg that lives though its call is over is hung up, one that nobody asked
 });
 
 test('a join and the start of a conference are no answer', async (t) => {
-  const made = await lineRig(t, { people: { [BOB]: { answers: 20000 } } });
+  const made = await lineRig(t, { people: { [BOB]: { answers: 80000 } },
+    changes: { channels: { voice: { outbound: { ring_timeout_seconds: 200 } } } } });
   const id = await made.dial({ purpose: 'test' });
   await made.event(id, 'call.ringing');
   const [{ ids: [ref] }] = creates(made);

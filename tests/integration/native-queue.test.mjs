@@ -180,9 +180,9 @@ describe('what is known of a call', { concurrency: 4 }, () => {
   });
 
   test('the fields of the API, the events of the host and of the stream: the same JSON', async (t) => {
-    const made = await lineRig(t, { people: { [BOB]: { answers: 1500, script: [{ wait: 'greeting' }, { waitEnd: true }] },
+    const made = await lineRig(t, { people: { [BOB]: { answers: 60000, script: [{ wait: 'greeting' }, { waitEnd: true }] },
       [CAROL]: { answers: 300, hangsUpMs: 5000 } }, twilio: { numbers: { [OWN]: {}, '+15550001001': {} } },
-    changes: { channels: { voice: { twilio: { phone_number: [OWN, '+15550001001'] } } } } });
+    changes: { channels: { voice: { outbound: { ring_timeout_seconds: 200 }, twilio: { phone_number: [OWN, '+15550001001'] } } } } });
     const stream = new AbortController();
     const events = await fetch(`${made.host.url}/events`, { headers: { authorization: `Bearer ${made.host.token}` }, signal: stream.signal });
     let text = '';
