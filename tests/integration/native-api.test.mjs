@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { describe, test } from 'node:test';
 import { runHost } from '../lib/host.mjs';
+import { BOB, lineRig } from './line-kit.mjs';
 import { KNOWN, logLines, rig } from './native-kit.mjs';
 
 const hash = (token) => createHash('sha256').update(token).digest('hex');
@@ -87,6 +88,18 @@ describe('too often', () => {
     assert.equal((await made.host.api('/health', { token: null })).status, 200);
     assert.equal(logLines(made.host, /refused with 401/).length, 5);
     assert.equal(logLines(made.host, /answered 429 for a while/).length, 1, 'a flood of failures is no flood of lines');
+  });
+
+  test('a carrier\'s callbacks that are not signed are, too; those that are go through', async (t) => {
+    const made = await lineRig(t, { people: { [BOB]: { script: brief } }, changes: api({ failures_per_minute: 2 }) });
+    const forged = () => made.host.api('/twilio/status?x=1', { method: 'POST', token: null, body: 'CallSid=CA1',
+      headers: { 'content-type': 'application/x-www-form-urlencoded', 'x-twilio-signature': 'AAAA' } });
+    assert.deepEqual([(await forged()).status, (await forged()).status, (await forged()).status], [401, 401, 429]);
+    const call = await made.over(await made.dial({ purpose: 'Say hello' }));
+    assert.equal(call.outcome, 'answered', JSON.stringify(call));
+    assert.equal((await forged()).status, 429);
+    await made.twilio.idle();
+    made.twilio.assertClean();
   });
 
   test('requests with one token leave the others alone', async (t) => {
