@@ -59,6 +59,7 @@ struct index_file {
     struct index_sig sig;
     enum index_skip skip;
     unsigned tries; /* found changing, one after the other */
+    uint32_t took_ms; /* to read it in last time */
     size_t path_n;
     char path[];
 };

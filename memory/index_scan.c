@@ -13,6 +13,9 @@
 #include <unistd.h>
 
 #define SETTLE_MS 100u  /* a file that is being written is read once, not for each write */
+#define REST_TIMES 10u  /* a large one that grows all the time is not read all the time: that many times as long as */
+#define REST_MAX_MS 1000u /* it took is waited, this long at the most */
+#define WHEN_SETTLED UINT64_MAX
 #define LOOK_MS 5000u   /* for a workspace that is missing, or while something cannot be watched */
 #define LINES_SAID 100u
 #define TRIES 5u
@@ -194,9 +197,17 @@ static void file_take(struct index *ix, struct index_file *f, const struct index
     (void)index_db_put_file(ix, f, text);
 }
 
+static uint64_t settle_ms(const struct index_file *f)
+{
+    uint64_t rest = (uint64_t)f->took_ms * REST_TIMES;
+
+    return SETTLE_MS + (rest < REST_MAX_MS ? rest : REST_MAX_MS);
+}
+
 static void file_look(struct index *ix, struct index_file *f)
 {
     struct str path = str_make(f->path, f->path_n);
+    uint64_t begun = clock_mono_ms();
     struct index_sig sig;
     enum index_skip why;
     enum context_kind kind;
@@ -219,10 +230,11 @@ static void file_look(struct index *ix, struct index_file *f)
     if (rc == ERR_NOT_FOUND) {
         file_gone(ix, f);
     } else if (rc < 0 || (why == INDEX_CHANGING && ++f->tries < TRIES)) {
-        index_file_touch(ix, f, clock_mono_ms() + (rc < 0 ? LOOK_MS : SETTLE_MS));
+        index_file_touch(ix, f, clock_mono_ms() + (rc < 0 ? LOOK_MS : settle_ms(f)));
     } else {
         f->tries = 0;
         file_take(ix, f, &sig, why, why == INDEX_OK ? buf_str(&text) : STR_NONE);
+        f->took_ms = (uint32_t)(clock_mono_ms() - begun);
     }
     buf_free(&text);
 }
@@ -366,7 +378,7 @@ static void entry_seen(struct index *ix, struct str folder, const char *name, bo
     } else if (index_path_is_memory(path)) {
         f = index_file_add(ix, path);
         if (f != NULL)
-            index_file_touch(ix, f, due_ms);
+            index_file_touch(ix, f, due_ms == WHEN_SETTLED ? clock_mono_ms() + settle_ms(f) : due_ms);
     }
 }
 
@@ -438,7 +450,7 @@ static void on_event(struct index *ix, const struct inotify_event *ev)
     if (ev->len == 0)
         return;
     if (!(ev->mask & IN_ISDIR)) {
-        entry_seen(ix, folder, ev->name, false, clock_mono_ms() + SETTLE_MS);
+        entry_seen(ix, folder, ev->name, false, WHEN_SETTLED);
         return;
     }
     path = join(folder, ev->name, text, sizeof text);

@@ -11,6 +11,7 @@
  *                               write to the read of the accept's head: p50_ms, p99_ms
  *   churn PORT FIRST N RATE MS  the same for calls that last: each has a turn on either side and is hung up after MS; ends
  *                               when all are over
+ *                               What is not answered 200 is counted as bad and not waited for
  *   attach N                    waits for N sidebands to be open; last_us on the monotonic clock
  *   events N RATE SECONDS       RATE events of 330 bytes a second to each of N sidebands, each followed by a ping;
  *                               from the write of the event to the pong: p50_ms, p99_ms
@@ -521,7 +522,7 @@ static void hang_up_due(void)
 
 static void do_calls(int port, uint64_t first, uint64_t n, double rate, double live_ms)
 {
-    uint64_t begun, bands = s.attached, done = s.accepted, answered = s.answered;
+    uint64_t begun, bands = s.attached, done = s.accepted, answered = s.answered, bad = s.bad;
     double cpu = cpu_s();
 
     if (n > CALLS_MAX)
@@ -541,7 +542,8 @@ static void do_calls(int port, uint64_t first, uint64_t n, double rate, double l
     s.live_us = (uint64_t)(live_ms * 1000);
     s.asked_us = calloc(n, sizeof *s.asked_us);
     begun = now_us();
-    while (s.answered - answered < n || s.accepted - done < n || (!s.deaf && s.attached - bands < n) ||
+    while (s.answered - answered < n || s.accepted - done + s.bad - bad < n ||
+           (!s.deaf && s.attached - bands + s.bad - bad < n) ||
            (s.live_us > 0 && s.n_bands > 0)) {
         uint64_t due = (uint64_t)((double)(now_us() - begun) / 1e6 * rate) + 1;
 
@@ -552,7 +554,7 @@ static void do_calls(int port, uint64_t first, uint64_t n, double rate, double l
         late(begun, "calls");
     }
     printf("{\"calls\":%llu,\"bad\":%llu,\"seconds\":%.3f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f,\"cpu_s\":%.3f}\n",
-           (unsigned long long)n, (unsigned long long)s.bad, (double)(now_us() - begun) / 1e6, times_ms(&s.took, 0.5),
+           (unsigned long long)n, (unsigned long long)(s.bad - bad), (double)(now_us() - begun) / 1e6, times_ms(&s.took, 0.5),
            times_ms(&s.took, 0.99), (double)s.took.max_us / 1e3, cpu_s() - cpu);
     for (unsigned i = 0; i < FEEDERS; i++)
         (void)close(s.feeders[i].fd);
