@@ -49,9 +49,10 @@ describe('a call that waits', { concurrency: 4 }, () => {
     for (const id of ids)
       assert.equal((await made.over(id, 30000)).outcome, 'answered');
     for (const dial of toHumans(made)) {
-      const { answeredAt } = [...made.twilio.allLegs.values()].find((leg) => leg.to === dial.params.To);
+      const { sid } = [...made.twilio.allLegs.values()].find((leg) => leg.to === dial.params.To);
+      const heard = made.twilio.callbacks.log.find((e) => e.params.CallSid === sid && e.params.CallStatus === 'in-progress').t;
       const model = creates(made).find((r) => r.ids[0] === dial.ids[0] && r !== dial);
-      const before = toHumans(made).filter((r) => r.t > answeredAt + 500 && r.t < model.t);
+      const before = toHumans(made).filter((r) => r.t > heard + 1500 && r.t < model.t);
       assert.deepEqual(before.map((r) => r.params.To), [], `dialled before the model of ${dial.params.To}`);
     }
     const at = toHumans(made).map((r) => r.t);
