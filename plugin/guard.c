@@ -68,15 +68,9 @@ static unsigned seconds(uint32_t ms)
     return (ms + 999u) / 1000u;
 }
 
-bool guard_call_allowed(const struct guard *g, struct str number)
+bool guard_call(struct guard *g, struct str number)
 {
-    return g->calls == NULL || rate_wait_ms(g->calls, number, now_of(g)) == 0;
-}
-
-void guard_call_taken(struct guard *g, struct str number)
-{
-    if (g->calls != NULL)
-        (void)rate_take(g->calls, number, now_of(g));
+    return g->calls == NULL || rate_take(g->calls, number, now_of(g)) == 0;
 }
 
 unsigned guard_request(struct guard *g, struct str token)

@@ -14,9 +14,8 @@ struct guard;
 
 int guard_open(struct guard **out, struct app *app);
 void guard_close(struct guard *g);
-/* Whether a call from this number ("" withheld: all of them together) may be taken; a call that is, is counted. */
-bool guard_call_allowed(const struct guard *g, struct str number);
-void guard_call_taken(struct guard *g, struct str number);
+/* Whether a call from this number ("" withheld: all of them together) may be taken; one that may is counted. */
+bool guard_call(struct guard *g, struct str number);
 /* A request with this token, by name: 0, or in how many seconds it may ask again. */
 unsigned guard_request(struct guard *g, struct str token);
 /*

@@ -10,7 +10,6 @@
 #include "plugin/calls.h"
 #include "plugin/config.h"
 #include "plugin/costs.h"
-#include "plugin/guard.h"
 #include "plugin/lines_int.h"
 #include "plugin/net/httpd.h"
 #include "plugin/refusal.h"
@@ -93,7 +92,6 @@ static void on_made(void *arg, int rc, enum line_made made, struct str call)
         log_error(&ls->app->log, "an incoming call could not be recorded: %s", err_name(rc));
         answer(ls, in->x, &busy, 1);
     } else if (made == LINE_MADE_NEW) {
-        guard_call_taken(ls->app->guard, str_of(in->from.number));
         answer_join(ls, in->x, str_of(in->ref), STR("caller"), in->set.max_ms);
         if (!ls->leaving)
             begin_incoming(in);

@@ -152,10 +152,8 @@ static void on_claimed(void *arg, int rc, enum journal_claim_result result)
     struct webhooks *w = c->owner;
     struct app *app = w->app;
 
-    if (rc == 0 && result == JOURNAL_NEW && app->calls != NULL) {
-        screen_taken(app, &c->in);
+    if (rc == 0 && result == JOURNAL_NEW && app->calls != NULL)
         calls_begin(app->calls, &c->in);
-    }
     if (rc == 0 && result == JOURNAL_DUPLICATE)
         log_info(&app->log, "webhook: call %.*s is decided already", STR_ARG(c->in.openai_call_id));
     answer_claim(c, rc);

@@ -31,19 +31,13 @@ void screen_limit(const struct app *app, struct calls_incoming *in, unsigned pen
     if (calls_live(app->calls) + pending >= app->config->call.max_concurrent) {
         in->limit = CALL_REASON_REFUSED_BUSY;
         in->limit_text = "too many calls at once";
-    } else if (!guard_call_allowed(app->guard, number)) {
-        in->limit = CALL_REASON_REFUSED_RATE;
-        in->limit_text = "too many calls from this number (call.max_per_caller_hour)";
     } else if ((cap = costs_refusal(app->costs, number)) != COST_CAP_NONE) {
         in->limit = CALL_REASON_REFUSED_COST;
         in->limit_text = cost_cap_words(cap);
+    } else if (!guard_call(app->guard, number)) {
+        in->limit = CALL_REASON_REFUSED_RATE;
+        in->limit_text = "too many calls from this number (call.max_per_caller_hour)";
     }
-}
-
-void screen_taken(const struct app *app, const struct calls_incoming *in)
-{
-    if (screen_takes(in))
-        guard_call_taken(app->guard, str_of(in->from.number));
 }
 
 bool screen_takes(const struct calls_incoming *in)

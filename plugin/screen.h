@@ -20,10 +20,9 @@ struct calls_incoming;
 void screen_caller(const struct app *app, struct str number, enum access_attestation a, struct caller_verdict *out);
 /*
  * Sets in->limit for a caller who may call: too many calls at once (pending: claims under way), too many from this
- * number, or what may be spent today is spent. Counts nothing; screen_taken() does, once the claim is durable.
+ * number, or what may be spent today is spent. A call that is not refused counts towards its number's.
  */
 void screen_limit(const struct app *app, struct calls_incoming *in, unsigned pending);
-void screen_taken(const struct app *app, const struct calls_incoming *in);
 bool screen_takes(const struct calls_incoming *in);
 /* Of a call that is not taken. */
 enum call_reason screen_reason(const struct calls_incoming *in);

@@ -249,6 +249,14 @@ describe('calls from one number', () => {
   });
 });
 
+test('many calls at once from one number: no more are taken than one after another', async (t) => {
+  const made = await rig(t, { changes: { channels: { voice: { call: { max_per_caller_hour: 3 } } } } });
+  const calls = Array.from({ length: 12 }, () => made.call({ from: STRANGER, script: brief }));
+  const results = await Promise.all(calls.map((call) => call.done));
+  assert.equal(results.filter((result) => result.answered).length, 3);
+  await Promise.all(calls.map((call) => made.ended(call)));
+});
+
 test('limits hold over a carrier, too: calls that are placed and calls that it brings', async (t) => {
   const made = await lineRig(t, { people: { [BOB]: { script: brief } },
     changes: limits({ per_day_usd: 0.001 }, { security: { voice: { unknown_caller_policy: 'allow' } } }) });
