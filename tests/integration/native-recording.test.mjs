@@ -248,6 +248,28 @@ test('pause and resume by the API: neither sound nor words of it are kept', asyn
   await clean(made);
 });
 
+test('kill -9 while it is paused: the next run keeps no words either', async (t) => {
+  let made = null;
+  let id = null;
+  const script = [{ wait: 'greeting' }, { do: () => begun(made) }, { caller: 'Hello, it is me.' }, { wait: 'assistant' },
+    { do: async () => assert.equal((await made.act(id, 'recording/pause')).state, 'done') },
+    { do: () => made.restart() }, { do: () => made.host.waitEvent('call.live') },
+    { caller: `My card is ${CARD}` }, { wait: 'assistant' },
+    { do: async () => assert.equal((await made.act(id, 'recording/resume')).state, 'done') },
+    { caller: 'Now it goes on.' }, { wait: 'assistant' }, { hangup: true }];
+  made = await lineRig(t, { people: { [BOB]: { answers: 500, script, hangsUpMs: 600000 } }, changes: recorded() });
+  id = await made.dial({ purpose: 'test' });
+  await made.over(id, 30000);
+  const { body } = await answered(made, id);
+  assert.deepEqual(body, only(made).file(2));
+  assert.equal(only(made).pauses.length, 1);
+  const { turns } = await made.get(`/calls/${id}/transcript`);
+  assert.equal(turns.filter((turn) => turn.text === '[not recorded]').length, 2, JSON.stringify(turns));
+  assert.ok(turns.some((turn) => turn.text.includes('goes on')));
+  assertNowhere(made, CARD);
+  await clean(made);
+});
+
 test('the model pauses the recording and goes on', async (t) => {
   let made = null;
   const brain = (ctx) => {
