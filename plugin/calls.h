@@ -77,6 +77,8 @@ void calls_unrecorded(struct calls *cs, struct str call, bool paused);
  * awaited they go to its check and nowhere else.
  */
 void calls_keys(struct calls *cs, struct str call, struct str digits);
+/* All lines of calls that were adopted by then are read back: whose is not among them has none any more. */
+void calls_lines_read(struct calls *cs, uint64_t adopted_by_ms);
 /* The line is over: so is the call. outcome: line_outcome_name(). */
 void calls_line_over(struct calls *cs, struct str call, enum line_outcome outcome, struct str detail);
 

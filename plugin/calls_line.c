@@ -372,6 +372,24 @@ void calls_line_over(struct calls *cs, struct str call, enum line_outcome outcom
     over(lc, reason_of(&lc->call, outcome), detail);
 }
 
+/* It ended in the moment of the death: the call's row did not say so yet. */
+static void line_is_gone(struct live *lc, uint64_t adopted_by_ms)
+{
+    if (lc->has_line && lc->adopted_at_ms != 0 && lc->adopted_at_ms <= adopted_by_ms &&
+        !lines_has(lc->owner->app->lines, str_of(lc->id)))
+        over(lc, CALL_REASON_NONE, STR(""));
+}
+
+void calls_lines_read(struct calls *cs, uint64_t adopted_by_ms)
+{
+    for (unsigned i = 0; cs != NULL && i < cs->n_buckets; i++) {
+        for (struct live *lc = cs->buckets[i], *next; lc != NULL; lc = next) {
+            next = lc->next; /* feeding frees at most the call that is fed */
+            line_is_gone(lc, adopted_by_ms);
+        }
+    }
+}
+
 /* ---- To the line ---- */
 
 struct line_word {

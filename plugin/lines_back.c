@@ -7,6 +7,7 @@
 #include "plugin/base/clock.h"
 #include "plugin/base/json.h"
 #include "plugin/base/mem.h"
+#include "plugin/calls.h"
 #include "plugin/lines_int.h"
 
 #include <string.h>
@@ -25,6 +26,8 @@ struct back { /* one adoption */
     struct lines *ls;
     struct handed *first, **last;
     bool ended; /* a line of its rows is over by now */
+    bool partly; /* not all lines could be had */
+    uint64_t began_ms;
 };
 
 /* ---- Actions ---- */
@@ -174,6 +177,7 @@ static bool read_back(struct back *b, const struct line_row *row)
     if (t == NULL) {
         log_error(&ls->app->log, "out of memory: the line of %.*s waits for the next start", STR_ARG(row->call));
         settle_known(b, row->call, NULL); /* so do they */
+        b->partly = true;
         return false;
     }
     (void)str_copy(t->other, sizeof t->other, row->number);
@@ -218,6 +222,8 @@ static void on_found(void *arg, int rc, const struct line_row *rows, unsigned n)
         h->settled = true; /* nobody knows what they are about */
     for (unsigned i = 0; i < n && !b->ls->leaving; i++)
         adopt(b, &rows[i]);
+    if (rc == 0 && !b->partly && !b->ls->leaving)
+        calls_lines_read(b->ls->app->calls, b->began_ms);
     close_rest(b);
 }
 
@@ -241,6 +247,7 @@ void lines_adopt(struct lines *ls)
         return;
     b->ls = ls;
     b->last = &b->first;
+    b->began_ms = loop_now_ms(ls->app->loop);
     if (action_rows(ls->app->store, STR(""), on_actions, b) < 0)
         on_actions(b, ERR_CLOSED, NULL, 0);
 }

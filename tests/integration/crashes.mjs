@@ -58,7 +58,7 @@ const points = one !== undefined ? [Number(one)]
 const t = { after: (fn) => closers.push(fn) };
 const step = homes * 5; // between two looks at the clock
 for (let i = 0; i < points.length && Date.now() < endsAt; i += step) {
-  await crashPoints(t, seed, points.slice(i, i + step), homes, told);
+  await crashPoints(t, seed, points.slice(i, i + step), { homes, patient: true }, told);
   for (const close of closers.splice(0).reverse())
     await close();
 }

@@ -11,7 +11,8 @@ const SEED = Number(process.env.OCV_SEED ?? 4711);
 
 test(`kill -9 at ${POINTS} moments of placed calls`, { timeout: 380000 }, async (t) => {
   const came = new Tally();
-  await crashPoints(t, SEED, Array.from({ length: POINTS }, (_, i) => i), 5, (point, error, result) => {
+  const points = Array.from({ length: POINTS }, (_, i) => i);
+  await crashPoints(t, SEED, points, { homes: 5, patient: LONG }, (_, error, result) => {
     assert.ifError(error);
     came.add(result);
   });

@@ -80,6 +80,29 @@ test('what was asked of a live call is done once; what is too late or secret is 
   made.twilio.assertRangOnce(BOB);
 });
 
+test('what was sent before the death is not sent again, whatever is handed in beside it', async (t) => {
+  const made = await lineRig(t, { people: waiting });
+  const id = await made.dial({ purpose: 'test' });
+  await made.event(id, 'turn', (e) => e.who === 'assistant');
+  const sent = () => made.twilio.requests.filter((r) => r.params.AnnounceUrl).length;
+  made.twilio.faults = { '*': { match: (entry) => entry.params.AnnounceUrl, never: true, apply: true } };
+  const keys = await made.host.api(`/calls/${id}/dtmf`, { method: 'POST', body: { digits: '12#' } });
+  assert.equal(keys.status, 202, keys.text);
+  await waitFor(() => sent() === 1, { what: 'the keys' });
+  await made.host.kill();
+  made.twilio.faults = {};
+  ask(made, id, 'act_before', 'mute', {}, 5000); // asked for earlier, so it is handed in first
+  ask(made, id, 'act_behind', 'unmute');
+  await made.start();
+  const known = await outcome(made, id, keys.json.id);
+  assert.deepEqual([known.state, sent()], ['uncertain', 1], JSON.stringify(known));
+  assert.equal((await outcome(made, id, 'act_before')).state, 'done');
+  assert.equal((await outcome(made, id, 'act_behind')).state, 'done');
+  assert.equal(sent(), 1);
+  await made.act(id, 'hangup');
+  await made.over(id);
+});
+
 test('what a call that is over left open is closed, and a key tells what became of its action', async (t) => {
   const made = await lineRig(t, { people: waiting });
   const id = await made.dial({ purpose: 'test' });
