@@ -2,7 +2,7 @@
 // The REST side of the service: accept, reject, refer, hangup, models, client secrets.
 import { performance } from 'node:perf_hooks';
 import { readBody, resetSocket, sendJson, sleep } from './server.mjs';
-import { restBodyFaults, secretFaults } from './schema.mjs';
+import { restBodyFaults, secretAnswerFaults, secretFaults } from './schema.mjs';
 import { takeFault } from './faults.mjs';
 import { newId } from './ids.mjs';
 
@@ -128,8 +128,12 @@ function clientSecret(sim, body) {
   if (typeof voice === 'string' && !sim.voices.includes(voice))
     return envelope(400, `Invalid value: '${voice}'. Supported values are: ${sim.voices.join(', ')}.`, 'invalid_value',
       'session.audio.output.voice');
-  return { status: 200, body: { value: newId('ek'), expires_at: Math.floor(Date.now() / 1000) + 10,
-    session: { object: 'realtime.session', id: newId('sess'), ...session } } };
+  const answer = { value: newId('ek'), expires_at: Math.floor(Date.now() / 1000) + 10,
+    session: { object: 'realtime.session', id: newId('sess'), ...session } };
+  const own = sim.validate ? secretAnswerFaults(answer) : [];
+  if (own.length > 0)
+    sim.violation(null, `sent client_secrets: ${own.join('; ')}`, answer);
+  return { status: 200, body: answer };
 }
 
 function answer(res, { status, body }, headers = {}) {

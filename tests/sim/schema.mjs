@@ -117,6 +117,11 @@ export function secretFaults(body) {
   return openaiSchemas()?.faults('rest/client_secrets.create.request.json', body, true) ?? [];
 }
 
+/** Faults of its answer. */
+export function secretAnswerFaults(body) {
+  return openaiSchemas()?.faults('rest/client_secrets.create.response.json', body) ?? [];
+}
+
 /** Faults of a webhook's payload; events without a schema have none. */
 export function webhookFaults(event) {
   const schemas = openaiSchemas();

@@ -440,6 +440,26 @@ describe('REST', () => {
     assert.equal(models.find((m) => m.id === 'gpt-realtime-2.1').shutdown_date, null);
   });
 
+  test('tells of one model, and makes a secret for a session that it would take', async () => {
+    const sim = await simulator({ project: 'proj_one' });
+    const client = new OpenAI({ apiKey: sim.apiKey, baseURL: sim.url, project: 'proj_one', maxRetries: 0 });
+    assert.equal((await client.models.retrieve('gpt-realtime-2.1')).id, 'gpt-realtime-2.1');
+    await assert.rejects(client.models.retrieve('gpt-none'), (e) => e.status === 404 && e.code === 'model_not_found');
+    const session = { type: 'realtime', model: 'gpt-realtime-2.1', audio: { output: { voice: 'cedar' } } };
+    const secret = await client.realtime.clientSecrets.create({ session,
+      expires_after: { anchor: 'created_at', seconds: 10 } });
+    assert.match(secret.value, /^ek_/);
+    await assert.rejects(client.realtime.clientSecrets.create({ session: { ...session, model: 'gpt-none' } }),
+      (e) => e.status === 400 && e.param === 'session.model');
+    const silent = { ...session, audio: { output: { voice: 'x' } } };
+    await assert.rejects(client.realtime.clientSecrets.create({ session: silent }),
+      (e) => e.status === 400 && e.param === 'session.audio.output.voice');
+    sim.project = 'proj_two';
+    await assert.rejects(client.models.retrieve('gpt-realtime-2.1'), (e) => e.code === 'mismatched_project');
+    sim.assertClean();
+    assert.equal(sim.calls.size, 0);
+  });
+
   test('fails as it is told to, and then works', async () => {
     const sim = await simulator();
     const call = sim.call({ announce: false, faults: { accept: [{ status: 429, times: 2 },
