@@ -438,6 +438,7 @@ static void on_adopted(void *arg, int rc, const struct journal_found *found, uns
                        unsigned held_by_others)
 {
     struct calls *cs = arg;
+    bool lines;
 
     cs->adopting = false;
     if (rc < 0) {
@@ -445,16 +446,21 @@ static void on_adopted(void *arg, int rc, const struct journal_found *found, uns
         questions_adopt(cs->app->questions, false);
         return;
     }
+    lines = !cs->looked || held_by_others < cs->held_by_others; /* may be of calls that are over */
+    cs->looked = true;
     cs->held_by_others = held_by_others;
     if (cs->leaving)
         return;
     if (n > 0)
         log_info(&cs->app->log, "taking over %u call%s of an earlier run", n, n == 1 ? "" : "s");
-    for (unsigned i = 0; i < n; i++)
+    for (unsigned i = 0; i < n; i++) {
         adopt(cs, &found[i]);
+        lines = lines || found[i].has_line || found[i].has_direct_line;
+    }
     if (n > 0)
         costs_reload(cs->app->costs);
-    live_lines_adopt(cs->app); /* also lines of calls that are over */
+    if (lines)
+        live_lines_adopt(cs->app);
     questions_adopt(cs->app->questions, n > 0);
 }
 

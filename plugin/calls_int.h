@@ -77,7 +77,7 @@ struct calls {
     unsigned attaching;
     struct live *attach_first, *attach_last;
     unsigned held_by_others;
-    bool adopting, leaving;
+    bool adopting, looked, leaving; /* looked: an adoption went well */
     struct timer *costs_timer; /* live calls are told of their budgets */
     struct call_effects fx;
 };

@@ -167,7 +167,8 @@ test('consent none: recorded from the first word on, without words about it', as
 for (const granted of [true, false]) {
   test(`consent is asked for and ${granted ? 'given' : 'refused'}`, async (t) => {
     const brain = (ctx) => (ctx.trigger === 'speech' && ctx.callerText?.includes('Bob')
-      && ctx.tools.includes('record_consent') ? { items: [{ say: 'Thank you.' }, { call: 'record_consent', args: { granted } }] } : null);
+      && ctx.tools.includes('record_consent')
+      ? { items: [{ say: 'Thank you.' }, { call: 'record_consent', args: { granted } }] } : null);
     const made = await lineRig(t, { people, twilio: { modelOptions: { brain } },
       changes: recorded({ consent: { '+1555': 'ask', '*': 'none' } }) });
     const id = await made.dial({ purpose: 'test' });
@@ -251,7 +252,8 @@ test('pause and resume by the API: neither sound nor words of it are kept', asyn
 test('kill -9 while it is paused: the next run keeps no words either', async (t) => {
   let made = null;
   let id = null;
-  const script = [{ wait: 'greeting' }, { do: () => begun(made) }, { caller: 'Hello, it is me.' }, { wait: 'assistant' },
+  const script = [{ wait: 'greeting' }, { do: () => begun(made) }, { caller: 'Hello, it is me.' },
+    { wait: 'assistant' },
     { do: async () => assert.equal((await made.act(id, 'recording/pause')).state, 'done') },
     { do: () => made.restart() }, { do: () => made.host.waitEvent('call.live') },
     { caller: `My card is ${CARD}` }, { wait: 'assistant' },
