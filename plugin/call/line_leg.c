@@ -280,6 +280,9 @@ static void created(struct step *s, struct leg *leg, const struct line_event *ev
         leg->last_seq = -1;
     }
     text_copy(leg->sid, sizeof leg->sid, sid);
+    /* It lives after all, and meanwhile the line ends. */
+    if (l->phase == LINE_ENDING)
+        leg_end(s, leg);
     if (l->room[0] == '\0')
         text_copy(l->room, sizeof l->room, str_head(ev->u.answer.room, LINE_SID_BYTES - 1));
     if (leg->state == LEG_GONE && leg->given_up)

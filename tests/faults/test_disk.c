@@ -204,17 +204,17 @@ static void ladder(const char *name, bool stays, enum shim_faults fault, unsigne
 
 static void errors_that_pass(void)
 {
-    ladder("disk-passing", false, SHIM_IO, rounds_long() ? 1 : 8);
+    ladder("disk-passing", false, SHIM_IO, rounds_long() ? 1 : 13);
 }
 
 static void errors_that_stay(void)
 {
-    ladder("disk-staying", true, SHIM_IO, rounds_long() ? 1 : 8);
+    ladder("disk-staying", true, SHIM_IO, rounds_long() ? 1 : 13);
 }
 
 static void full_disks(void)
 {
-    ladder("disk-full", true, SHIM_FULL, rounds_long() ? 1 : 4);
+    ladder("disk-full", true, SHIM_FULL, rounds_long() ? 1 : 7);
 }
 
 /* ---- A slow disk. ---- */

@@ -147,7 +147,7 @@ static void power_cuts(void)
 
     memset(&l, 0, sizeof l);
     l.tell = true;
-    rounds_begin(&r, "power", 400, 100000);
+    rounds_begin(&r, "power", 300, 100000);
     r.next -= r.next % LIVES_OF_ONE_FILE;
     while (l.wrong == 0 && rounds_go(&r)) {
         if ((r.next - 1) % LIVES_OF_ONE_FILE == 0) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Lines as events of the provider, read and given to a call that is live: its invariants hold whatever is said. */
 /* covers: plugin/realtime/rt_event.c */
+#include "plugin/base/json.h"
 #include "plugin/call/call_int.h"
 #include "plugin/realtime/rt_event.h"
 #include "tests/fuzz/fuzz.h"
@@ -10,6 +11,28 @@
 
 static struct kit kit;
 
+/* What we write is JSON, whatever is said in it. */
+static void writes(struct str text)
+{
+    struct str id = STR("event_1");
+    struct buf out;
+    int rc[6];
+
+    buf_init(&out, 1u << 20);
+    rc[0] = rt_write_response_create(&out, id, text, true);
+    FUZZ_MUST(rc[0] < 0 || json_check(buf_str(&out), NULL) == 0);
+    rc[1] = rt_write_function_output(&out, id, STR("item_1"), STR("call_1"), text);
+    FUZZ_MUST(rc[1] < 0 || json_check(buf_str(&out), NULL) == 0);
+    rc[2] = rt_write_message(&out, id, STR("item_1"), "system", text);
+    FUZZ_MUST(rc[2] < 0 || json_check(buf_str(&out), NULL) == 0);
+    rc[3] = rt_write_item_retrieve(&out, id, STR("item_1"));
+    rc[4] = rt_write_response_cancel(&out, id);
+    rc[5] = rt_write_output_clear(&out, id);
+    for (int i = 0; i < 6; i++)
+        FUZZ_MUST(rc[i] == 0 || fuzz_starved);
+    buf_free(&out);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct fuzz f = {data, size};
@@ -17,6 +40,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct str rest = fuzz_rest(&f), line;
     unsigned before = t_now.bad;
 
+    if (!str_has_nul(rest))
+        writes(rest);
     if (how & 1)
         kit_line_live(&kit, kit_line_settings());
     else

@@ -17,6 +17,29 @@ static void walk(const struct json *node, unsigned depth)
     }
 }
 
+/* Values one by one, as callers write them. */
+static void write_by_hand(const struct json *doc, struct str in, struct buf *out)
+{
+    jw_open(out, '[');
+    jw_open(out, '{');
+    jw_kstr(out, "s", in);
+    jw_kstrc(out, "c", in.n % 2 ? NULL : "x");
+    jw_kint(out, "i", json_int(doc, -1));
+    jw_kbool(out, "b", json_bool(doc, true));
+    jw_key(out, "n");
+    jw_num(out, json_num(doc, 0.5));
+    jw_key(out, "d");
+    jw_node(out, doc);
+    jw_kraw(out, "r", STR("[1, 2]"));
+    jw_close(out, '}');
+    jw_null(out);
+    jw_close(out, ']');
+    (void)json_at(doc, "a", "b");
+    (void)json_get_int(doc, "a", 0);
+    (void)json_get_bool(doc, "a", false);
+    (void)(json_is_number(doc) && json_is_bool(doc));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct str in = {(const char *)data, size};
@@ -48,6 +71,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     jw_str(&out, in);
     /* But for a NUL, which is written as it is and refused. */
     FUZZ_MUST(fuzz_starved || str_has_nul(in) || json_check(buf_str(&out), &e) == 0);
+    if (doc != NULL && !str_has_nul(in)) {
+        buf_clear(&out);
+        write_by_hand(doc, in, &out);
+        FUZZ_MUST(out.rc < 0 || json_check(buf_str(&out), &e) == 0 || size > JSON_MAX_DEPTH);
+    }
     json_free(doc);
     json_free(again);
     buf_free(&out);

@@ -24,6 +24,7 @@ struct lk {
     uint64_t t;            /* monotonic */
     int64_t jump;          /* of the wall clock */
     bool hold_saves, hold_slots;
+    unsigned text_every, steps; /* the durable text is checked after each such step; 0: after all */
     unsigned n_cmds, seen, refs, tells[TELL_OVER + 1], overs, notices, fetches, slots, saves, n_said;
     struct lk_cmd cmds[LK_CMDS];
     char notified[400], told[300], fetched[64], notice_to[40];
@@ -122,10 +123,11 @@ static inline void lk_after(struct lk *k)
     struct line_event ev = {.kind = LINE_EV_NONE};
 
     T_FALSE(k->fx.overflow);
-    T_NULL(line_broken(&k->l));
+    T_STR_EQ(line_broken(&k->l), NULL);
     for (unsigned i = 0; i < k->fx.n; i++)
         lk_note(k, &k->fx.v[i], &save, slot);
-    lk_check_text(k);
+    if (k->text_every == 0 || ++k->steps % k->text_every == 0)
+        lk_check_text(k);
     if (slot[0] != '\0' && !k->hold_slots) {
         ev.kind = LINE_EV_SLOT;
         ev.u.label = str_of(slot);
