@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { waitFor } from '../lib/util.mjs';
-import { BOB, CAROL, lineRig } from './line-kit.mjs';
+import { BOB, CAROL, OWN, lineRig } from './line-kit.mjs';
 
 const talk = [{ wait: 'greeting' }, { caller: 'Hello, who is there?' }, { wait: 'assistant' }, { hangup: true }];
 
@@ -130,4 +130,35 @@ test('the same key makes one call, another body is refused, and closed numbers n
   made.twilio.assertNoLegs();
   assert.ok(made.twilio.numbersSeen().every((n) => (n.number ?? n).startsWith('+1555')));
   made.twilio.assertClean();
+});
+
+test('a leg that comes to light when its call is over and forgotten is hung up', async (t) => {
+  const DAN = '+15551230077';
+  const made = await lineRig(t, { people: { [BOB]: { answers: 500, script: talk },
+    [DAN]: { answers: 200, hangsUpMs: 120000 } } });
+  const id = await made.dial({ purpose: 'test' });
+  await made.over(id);
+  await made.twilio.idle();
+  const { params } = made.twilio.requests.find((r) => r.op === 'participants.create' && r.params.Label === 'caller');
+  const leg = made.twilio.originate({ to: DAN, from: OWN, direction: 'outbound-api', callback: {
+    url: params.StatusCallback, method: 'POST', events: ['initiated', 'ringing', 'answered', 'completed'] } });
+  await waitFor(() => leg.over, { what: 'the end of the leg', timeoutMs: 5000 });
+  assert.ok(made.twilio.requests.some((r) => r.op === 'calls.update' && r.ids[0] === leg.sid), 'by us');
+});
+
+test('who was handed over talks on, whatever is told of their legs later', async (t) => {
+  const made = await lineRig(t, { people: { [BOB]: { answers: 500, script: [{ wait: 'greeting' }, { waitEnd: true }] },
+    [CAROL]: { answers: 500, script: [{ waitEnd: true }] } } });
+  const id = await made.dial({ purpose: 'test' });
+  await made.event(id, 'turn', (e) => e.who === 'assistant');
+  assert.equal((await made.act(id, 'transfer', { to: 'Carol' })).state, 'done');
+  assert.equal((await made.over(id)).outcome, 'transferred');
+  await made.restart();
+  const bob = [...made.twilio.allLegs.values()].find((leg) => leg.to === BOB);
+  bob.tell('answered'); // once more
+  await made.twilio.callbacks.settled();
+  await made.get('/status');
+  assert.equal(made.twilio.legs().length, 2, JSON.stringify(made.twilio.legs()));
+  bob.end('completed');
+  await made.twilio.idle();
 });
