@@ -4,8 +4,10 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import http from 'node:http';
+import https from 'node:https';
 import path from 'node:path';
 import test from 'node:test';
+import { makeCerts } from '../lib/certs.mjs';
 import { mergeConfig, runHost, startHost } from '../lib/host.mjs';
 import { freePort, tmpdir } from '../lib/util.mjs';
 import { createTwilio } from '../sim/twilio/index.mjs';
@@ -19,9 +21,9 @@ const CAROL = '+15551230002';
  * What stands at the public address: passes on as it came, but for what `spoil` does to {method, path, headers,
  * body}; what it returns, {status, headers, body}, is the answer instead.
  */
-async function startProxy(t) {
+async function startProxy(t, tls) {
   const proxy = { target: null, spoil: null, seen: [] };
-  const server = http.createServer(async (req, res) => {
+  const server = (tls ? https : http).createServer({ ...tls }, async (req, res) => {
     const ask = { method: req.method, path: req.url, headers: { ...req.headers }, body: await readBody(req) };
     proxy.seen.push(`${ask.method} ${ask.path}`);
     const own = proxy.spoil?.(ask);
@@ -38,7 +40,7 @@ async function startProxy(t) {
     out.end(ask.body);
   });
   await new Promise((resolve) => { server.listen(0, '127.0.0.1', resolve); });
-  proxy.url = `http://127.0.0.1:${server.address().port}`;
+  proxy.url = `${tls ? 'https' : 'http'}://127.0.0.1:${server.address().port}`;
   t.after(() => {
     server.closeAllConnections();
     server.close();
@@ -47,8 +49,8 @@ async function startProxy(t) {
 }
 
 /* A rig whose public address is a proxy; nothing is started. */
-async function world(t, { sim = {}, twilio: how = {}, changes = {}, carrier = true } = {}) {
-  const proxy = await startProxy(t);
+async function world(t, { sim = {}, twilio: how = {}, changes = {}, carrier = true, tls = null } = {}) {
+  const proxy = await startProxy(t, tls);
   const made = await rig(t, { sim: { project: 'proj_simulated', ...sim }, start: false });
   const twilio = await createTwilio({ openai: made.openai, numbers: { [OWN]: {
     voiceUrl: `${proxy.url}/twilio/voice` } }, ...how });
@@ -232,6 +234,21 @@ test('the way from outside: each thing that a proxy can do', async (t) => {
   const res = await made.host.api('/check', { method: 'POST' });
   assertFinding(res.json, 'webhook.reach', 'fail', /another instance/, /stop the other/);
   assertNoCall(made);
+});
+
+test('certificates of the public address', async (t) => {
+  const certs = makeCerts();
+  for (const name of ['unknownCa', 'expired', 'wrongHost', 'server']) {
+    const made = await world(t, { tls: { cert: certs[name].cert, key: certs[name].key },
+      changes: { channels: { voice: { openai: { ca_file: certs.caFile } } } } });
+    const report = await check(made);
+    if (name === 'server')
+      assert.deepEqual(['webhook.reach', 'webhook.signed', 'webhook.carrier'].flatMap((n) => results(report, n)),
+        ['ok', 'ok', 'ok']);
+    else
+      assertFinding(report, 'webhook.reach', 'fail', /certificate/, /public authority signed/);
+    assertNoCall(made);
+  }
 });
 
 test('nobody at the public address', async (t) => {
