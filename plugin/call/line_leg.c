@@ -274,6 +274,12 @@ static void created(struct step *s, struct leg *leg, const struct line_event *ev
         return;
     }
     if (leg->sid[0] != '\0' && !str_eq(str_of(leg->sid), sid)) {
+        /* Somebody talks on the one that is up: the other one is ended. */
+        if (leg == &l->legs[0] && l->phase == LINE_ANSWERED) {
+            leg_stray(s, sid, leg_label(leg));
+            line_changed(s);
+            return;
+        }
         other_sid(s, leg);
         if (leg->state == LEG_UP || (leg->state == LEG_GONE && !leg->given_up && !leg->ended_by_us))
             leg_enter(s, leg, LEG_RINGING);

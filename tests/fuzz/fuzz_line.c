@@ -51,10 +51,13 @@ static void answer(struct fuzz *f)
         char sids[4][LINE_SID_BYTES];
 
         for (unsigned i = 0; i < 4; i++) {
+            memset(&legs[i], 0, sizeof legs[i]);
             lk_text(sids[i], sizeof sids[i], str_of(any_sid(f)));
-            legs[i] = (struct line_seen_leg){.label = str_of(any_label(f)), .sid = str_of(sids[i]),
-                                             .status = (enum line_leg_status)fuzz_below(f, 8),
-                                             .in_room = how & 1, .up_s = (int)fuzz_u8(f) - 1};
+            legs[i].sid = str_of(sids[i]);
+            legs[i].label = str_of(any_label(f));
+            legs[i].status = (enum line_leg_status)fuzz_below(f, 8);
+            legs[i].in_room = how & 1;
+            legs[i].up_s = (int)fuzz_u8(f) - 1;
         }
         ev.u.found.cmd = one.n;
         ev.u.found.http_status = statuses[how % 10];
@@ -69,13 +72,25 @@ static void answer(struct fuzz *f)
     lk_answer_full(&kit, &one, statuses[how % 10], how & 128, any_sid(f), codes[how / 10 % 6]);
 }
 
+/* Arguments are evaluated in any order, but bytes are drawn in one. */
+static void status(struct fuzz *f)
+{
+    const char *label = any_label(f), *sid = any_sid(f);
+    enum line_leg_status said = (enum line_leg_status)fuzz_below(f, 8);
+    int seq = (int)fuzz_u8(f) - 1, sip = fuzz_u8(f) & 1 ? 486 : 0;
+
+    lk_status_sip(&kit, label, sid, said, seq, sip);
+}
+
 static void act(struct fuzz *f)
 {
     static const char *const texts[] = {"12#", "hello", "warm", "secret", ""};
+    enum line_action_kind kind = (enum line_action_kind)(1 + fuzz_below(f, ACT_KINDS - 1));
+    const char *label = any_label(f);
     char id[ID_BYTES];
 
     (void)snprintf(id, sizeof id, "act_%u", fuzz_below(f, 24));
-    lk_act(&kit, id, (enum line_action_kind)(1 + fuzz_below(f, ACT_KINDS - 1)), any_label(f), texts[fuzz_below(f, 5)]);
+    lk_act(&kit, id, kind, label, texts[fuzz_below(f, 5)]);
 }
 
 static void others(struct fuzz *f)
@@ -83,7 +98,13 @@ static void others(struct fuzz *f)
     struct line_event ev = {.kind = LINE_EV_RECORDING};
 
     switch (fuzz_below(f, 10)) {
-    case 0: lk_room(&kit, fuzz_below(f, ROOM_OTHER + 1u), any_label(f), any_sid(f)); return;
+    case 0: {
+        unsigned what = fuzz_below(f, ROOM_OTHER + 1u);
+        const char *label = any_label(f);
+
+        lk_room(&kit, what, label, any_sid(f));
+        return;
+    }
     case 1: lk_digits(&kit, any_label(f), "act_1", "1"); return;
     case 2:
         ev.u.recording.sid = STR("RE1");
@@ -166,10 +187,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (unsigned i = 0; f.n > 0 && kit.overs == 0 && i < 100; i++) {
         switch (fuzz_below(&f, 9)) {
         case 0: case 1: answer(&f); break;
-        case 2:
-            lk_status_sip(&kit, any_label(&f), any_sid(&f), (enum line_leg_status)fuzz_below(&f, 8),
-                          (int)fuzz_u8(&f) - 1, fuzz_u8(&f) & 1 ? 486 : 0);
-            break;
+        case 2: status(&f); break;
         case 3: act(&f); break;
         case 4: others(&f); break;
         case 5: lk_wait(&kit, fuzz_u8(&f) * 20u); break;
