@@ -165,8 +165,10 @@ export async function crashPoint(made, seed, point, patient) {
   assert.ok(call.outcome, JSON.stringify(call));
   await made.twilio.idle(15000);
   assert.ok(rings(BOB) - bob <= 1, 'the callee rang twice');
-  const [line] = made.rows('SELECT phase, ended_at FROM line WHERE call = ?', id);
-  assert.equal(line.phase, 'completed');
+  const line = await waitFor(() => { // it waits for its recording, 30 s at most
+    const [row] = made.rows('SELECT phase, ended_at FROM line WHERE call = ?', id);
+    return row.phase === 'completed' ? row : null;
+  }, { timeoutMs: 45000, what: 'the end of the line' });
   assert.equal(made.rows('SELECT count(*) AS n FROM call WHERE state<>\'over\'')[0].n, 0);
   assertLegsEnded(made, since, call, death, line);
   await assertAsked(made, id, deed, answer, call);
