@@ -43,7 +43,8 @@
 #define OC_EV_RESUMED "call.resumed"
 #define OC_EV_TRANSFERRED "call.transferred"
 #define OC_EV_RECORDING "call.recording"     /* recording: wanted starting on paused stopped absent failed, stored */
-#define OC_EV_ACTION "call.action"           /* id, action, state: asked doing done failed uncertain; party, error */
+/* id, action, state: asked doing done failed uncertain handed_over; party, error */
+#define OC_EV_ACTION "call.action"
 
 /* A question to the owner of a placed call: id, identity (the chat), state: "open": their next message there is meant
  * for the call; "over": it is not any more */

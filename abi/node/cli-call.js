@@ -21,7 +21,8 @@ const printEnd = ({ call_id: call, status }) => line(call, status === "completed
 /** An action that failed is an error of the command; one whose outcome is not known yet is said so. */
 const printAction = (name) => ({ id, state, error }) => {
   if (state === "failed") throw new Error(`it did not work: ${error || "the carrier did not say why"} (${id})`);
-  line(id, state === "done" ? DONE[name] : `${state}; openclaw voice actions <call> shows what became of it`);
+  if (state === "handed_over") line(id, "handed over; nobody says whether it was taken");
+  else line(id, state === "done" ? DONE[name] : `${state}; openclaw voice actions <call> shows what became of it`);
 };
 
 function printActions({ actions = [] }) {

@@ -5,7 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { dialable, looksLikeNumber } from "./numbers.js";
 import { refusalOf } from "./refusal.js";
 
-const OVER = new Set(["done", "failed", "uncertain"]);
+const OVER = new Set(["done", "failed", "uncertain", "handed_over"]);
 const POLL_MS = 200;
 export const WAIT_MAX_MS = 30000;
 

@@ -60,7 +60,7 @@ export async function lineRig(t, { people = {}, twilio: how = {}, changes = {}, 
     const res = await made.host.api(`/calls/${id}/${verb}`, { method: 'POST', body });
     assert.equal(res.status, 202, res.text);
     const end = await made.event(id, 'call.action',
-      (e) => e.id === res.json.id && ['done', 'failed', 'uncertain'].includes(e.state));
+      (e) => e.id === res.json.id && !['asked', 'doing'].includes(e.state));
     return end;
   };
   return made;
