@@ -397,6 +397,7 @@ help:
 	@echo "make crashes       kill -9 at a thousand moments of placed calls, resumable"
 	@echo "make test-asan     the same with AddressSanitizer and UBSan; test-tsan with ThreadSanitizer"
 	@echo "make bench         the measurements"
+	@echo "make conformance   the ABI, WebSocket, HTTP/1.1, JSON, signatures, schemas: by cases of our own"
 	@echo "make fuzz          each fuzz target for FUZZ_SECONDS=60; make fuzz-cover: which lines the corpora reach"
 	@echo "make soak          1,000,000 calls, then 10,000 live ones for an hour: memory, descriptors, threads;"
 	@echo "                   SOAK_CALLS=20000 SOAK_HOLD=60 make soak takes two minutes"
