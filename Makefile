@@ -378,6 +378,11 @@ lint-clang:
 .PHONY: lint-objs
 lint-objs: $(LIB_OBJS) $(GEN_OBJ) $(NUMBERS_OBJ) $(HOST_OBJS)
 
+.PHONY: analyze
+analyze: $(GEN)
+	@sh scripts/setup.sh --analyze
+	@sh scripts/analyze.sh $(B)
+
 # ---- the rest ----------------------------------------------------------------------------------
 
 .PHONY: manifest clean help
@@ -402,6 +407,7 @@ help:
 	@echo "make soak          1,000,000 calls, then 10,000 live ones for an hour: memory, descriptors, threads;"
 	@echo "                   SOAK_CALLS=20000 SOAK_HOLD=60 make soak takes two minutes"
 	@echo "make faults        power cuts, failing disks, memory that is out: the long form"
+	@echo "make analyze       gcc -fanalyzer, cppcheck and clang-tidy; ten minutes"
 	@echo "make lint          include ranks, banned functions, headers on their own, clang"
 	@echo "make manifest      writes skill.json from plugin.toml"
 	@echo "make clean         what was built (not the tools)"

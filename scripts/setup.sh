@@ -5,6 +5,7 @@
 #
 #   setup.sh --build-only   without OpenClaw and the test packages (the native parts alone)
 #   setup.sh --fuzz         also what `make fuzz` and `make fuzz-cover` need
+#   setup.sh --analyze      also the static analysers of `make analyze`
 #   setup.sh --bench        also what `make bench` measures beside the plugin, and gnuplot
 set -eu
 cd "$(dirname "$0")/.."
@@ -24,6 +25,7 @@ BUILD_ONLY=no
 BENCH=no
 case ${1:-} in
 --build-only) BUILD_ONLY=yes ;;
+--analyze) DEBIAN_PACKAGES="$DEBIAN_PACKAGES cppcheck clang-tidy" ;;
 --fuzz) DEBIAN_PACKAGES="$DEBIAN_PACKAGES libclang-rt-dev llvm" ;;
 --bench)
     BENCH=yes

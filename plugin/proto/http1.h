@@ -11,7 +11,7 @@
 #include "plugin/base/buf.h"
 #include "plugin/base/err.h"
 
-#define HTTP1_FIELDS_MAX 100
+#define HTTP1_FIELDS_MAX 100u
 
 struct http1_field { /* offsets into the message's bytes */
     uint32_t name, name_n, value, value_n;
