@@ -59,9 +59,11 @@ static struct shim {
     uint64_t calls, changes, syncs, hits;
     /* What is asked for; 0 none. */
     uint64_t cut_at, fail_from;
-    bool fail_once, dead;
+    bool fail_once;
     enum shim_faults fault;
-    unsigned sync_ms;
+    /* Also looked at without the lock. */
+    _Atomic bool dead;
+    _Atomic unsigned sync_ms;
 } shim = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static inline uint64_t shim_dice(uint64_t n)
@@ -461,7 +463,8 @@ static inline void shim_reset(void)
     (void)pthread_mutex_lock(&shim.lock);
     shim.calls = shim.changes = shim.syncs = shim.hits = 0;
     shim.cut_at = shim.fail_from = 0;
-    shim.fail_once = shim.dead = false;
+    shim.fail_once = false;
+    shim.dead = false;
     shim.fault = SHIM_IO;
     shim.sync_ms = 0;
     (void)pthread_mutex_unlock(&shim.lock);
