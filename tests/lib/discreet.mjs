@@ -7,6 +7,7 @@ import YAML from 'yaml';
 const SECRET_KEY = /(key|secret|token|pin_hash)s?$/;
 const WORDS = 4; // of what was said, in a row: fewer are in our own sentences, too
 const BYTES = 16;
+const EXAMPLE = /(such as|like) \+15551234567/g; // in words of our own
 
 /** Values of a configuration (a tree) that are secrets; of hashed tokens the hashes. */
 export function secretsOf(node, inside = false) {
@@ -35,7 +36,7 @@ export function indiscretions(log, { secrets = [], said = [], numbers = false, w
   for (const secret of new Set(secrets))
     look('a secret', (line) => line.includes(secret));
   if (!numbers)
-    look('a full number', (line) => /\+\d{7,15}(?!\d)/.test(line));
+    look('a full number', (line) => /\+\d{7,15}(?!\d)/.test(line.replace(EXAMPLE, '')));
   const phrases = words ? [] : [...new Set(said.flatMap(phrasesOf))];
   if (phrases.length > 0)
     look('spoken words', (line) => phrases.some((phrase) => line.includes(phrase)));
@@ -43,23 +44,27 @@ export function indiscretions(log, { secrets = [], said = [], numbers = false, w
 }
 
 /**
- * The same for a host that ran: its configuration says what it may log.
- * @param {Host} host see host.mjs
- * @param {object} more secrets and said of the simulators
+ * The same for what a plugin logged: its configuration says what it may.
+ * @param {string} log
+ * @param {object} where configFile, stateDir; secrets and said of the simulators
  */
-export function hostIndiscretions(host, { secrets = [], said = [] } = {}) {
+export function logIndiscretions(log, { configFile, stateDir, secrets = [], said = [] }) {
   let config = {};
   try {
-    config = YAML.parse(fs.readFileSync(host.configFile, 'utf8')) ?? {};
+    config = YAML.parse(fs.readFileSync(configFile, 'utf8')) ?? {};
   } catch {
     // a file that is no YAML was the test
   }
   const voice = config.logging?.voice ?? {};
-  const file = path.join(host.stateDir, 'api-token');
+  const file = path.join(stateDir, 'api-token');
   const own = fs.existsSync(file) ? [fs.readFileSync(file, 'utf8').trim()] : [];
-  return indiscretions(host.stderr.text, { secrets: [...secrets, ...own, ...secretsOf(config)], said,
+  return indiscretions(log, { secrets: [...secrets, ...own, ...secretsOf(config)], said,
     numbers: voice.level === 'debug', words: voice.include_transcripts === true });
 }
+
+/** The same for a native host (host.mjs). */
+export const hostIndiscretions = (host, more = {}) => logIndiscretions(host.stderr.text, { ...more,
+  configFile: host.configFile, stateDir: host.stateDir });
 
 /** Files and folders below (and with) dir that others than their owner may touch. */
 export function openToOthers(dir) {

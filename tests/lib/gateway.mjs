@@ -10,6 +10,7 @@ import path from 'node:path';
 import WebSocket from 'ws';
 import YAML from 'yaml';
 import { mergeConfig } from './host.mjs';
+import { logIndiscretions } from './discreet.mjs';
 import { Tail, buildDir, freePort, killTree, projectDir, slower, tmpdir, track, waitFor }
   from './util.mjs';
 
@@ -178,6 +179,17 @@ class Gateway {
     return this.exited;
   }
 
+  /** The plugin's lines hold no secret, whole number or word of a caller that they may not. */
+  assertDiscreet() {
+    const said = [...(this.openai?.calls.values() ?? [])].flatMap((call) => call.turns)
+      .filter((turn) => turn.who === 'caller').map((turn) => turn.text);
+    const lines = `${this.log.text}\n${this.errors.text}`.split('\n').filter((line) => line.includes('[voice]'));
+    const found = logIndiscretions(lines.join('\n'), { configFile: this.yamlFile, stateDir: this.voiceDir,
+      secrets: [this.token], said });
+    if (found.length > 0)
+      throw new Error(`what a log must not hold:\n${found.join('\n')}`);
+  }
+
   /** Ends in order; rejects when that takes longer than timeoutMs. */
   async stop({ timeoutMs = 30000 } = {}) {
     this.closeRpc();
@@ -188,8 +200,10 @@ class Gateway {
     const late = new Promise((resolve) => { timer = setTimeout(resolve, timeoutMs * slower, null); });
     const how = await Promise.race([this.exited, late]);
     clearTimeout(timer);
-    if (how)
+    if (how) {
+      this.assertDiscreet();
       return how;
+    }
     const text = this.output();
     await this.kill();
     throw new Error(`gateway did not end within ${timeoutMs * slower} ms of SIGTERM\n${text}`);
