@@ -24,6 +24,7 @@ static inline void http1_judge(const struct http1 *h, const struct http1_msg *m,
         /* An absolute target may be without a path. */
         FUZZ_MUST(method.n > 0 && (path.n == 0 || path.p[0] == '/' || str_eqc(path, "*") || str_eqc(method, "CONNECT")));
         FUZZ_MUST(m->minor == 0 || http1_field_count(m, "host") == 1);
+        FUZZ_MUST(http1_field_count(m, "content-length") <= 1);
         FUZZ_MUST(http1_field_count(m, "content-length") == 0 || http1_field_count(m, "transfer-encoding") == 0);
         seen->hash = fuzz_hash(fuzz_hash(fuzz_hash(seen->hash, method), http1_slice(m, m->path)),
                                http1_slice(m, m->query));
