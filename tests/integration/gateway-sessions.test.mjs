@@ -248,7 +248,7 @@ test("news of a call with full tools wakes the agent", async () => {
 });
 
 test("identity links reach the plugin, at the start and when they change", async () => {
-  assert.deepEqual((await status()).links, { groups: [["telegram:777", `voice:${ALICE}`], ["discord:5", "voice:+15550004444"]] });
+  assert.deepEqual((await status()).links, { groups: [["telegram:777", `voice:${ALICE}`], ["discord:5", "voice:+15550004444"]], owners: [] });
   const config = JSON.parse(fs.readFileSync(gateway.configFile, "utf8"));
   config.session.identityLinks.carol = ["slack:U1", "voice:+15550005555", "nonsense"];
   fs.writeFileSync(gateway.configFile, JSON.stringify(config, null, 2));
