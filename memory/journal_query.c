@@ -156,21 +156,12 @@ static int view_call(struct store *s, struct str id, sqlite3_stmt **out)
 /* Beyond the time of claims, the provider's id is looked for among this many calls. */
 #define SCAN_CALLS "100000"
 
-/* The provider's id leads to ours by its claim while that stands; later by a walk over the newest calls. */
-static int find_claimed(struct store *s, struct str id, char *out, unsigned cap)
+/* The text that `sql` finds for the id, into out[cap]. */
+static int find_text(struct store *s, const char *sql, struct str id, char *out, unsigned cap)
 {
-    unsigned char key[JOURNAL_KEY_BYTES];
-    int64_t n = 0;
-    int rc = claim_index_sync(s->index, s), sq;
-    sqlite3_stmt *st;
+    int rc, sq;
+    sqlite3_stmt *st = store_stmt(s, sql, &rc);
 
-    journal_key_openai(key, id);
-    if (rc == 0)
-        rc = claim_index_find(s->index, s, key, 0, &n, out, cap);
-    if (rc < 0 || n != 0)
-        return rc;
-    st = store_stmt(s, "SELECT id FROM (SELECT id, openai_call_id FROM call ORDER BY id DESC LIMIT "
-                       SCAN_CALLS ") WHERE openai_call_id=?1", &rc);
     if (st == NULL)
         return rc;
     journal_bind(st, 1, id);
@@ -180,19 +171,26 @@ static int find_claimed(struct store *s, struct str id, char *out, unsigned cap)
     return str_copy(out, cap, journal_text(st, 0)) ? 0 : ERR_NOT_FOUND;
 }
 
+/* The provider's id leads to ours by its claim while that stands; later by a walk over the newest calls. */
+static int find_claimed(struct store *s, struct str id, char *out, unsigned cap)
+{
+    unsigned char key[JOURNAL_KEY_BYTES];
+    int64_t n = 0;
+    int rc = claim_index_sync(s->index, s);
+
+    journal_key_openai(key, id);
+    if (rc == 0)
+        rc = claim_index_find(s->index, s, key, 0, &n, out, cap);
+    if (rc < 0 || n != 0)
+        return rc;
+    return find_text(s, "SELECT id FROM (SELECT id, openai_call_id FROM call ORDER BY id DESC LIMIT " SCAN_CALLS
+                        ") WHERE openai_call_id=?1", id, out, cap);
+}
+
 /* The carrier's name of a leg. */
 static int find_leg(struct store *s, struct str id, char *out, unsigned cap)
 {
-    int rc, sq;
-    sqlite3_stmt *st = store_stmt(s, "SELECT call FROM leg_sid WHERE sid=?1", &rc);
-
-    if (st == NULL)
-        return rc;
-    journal_bind(st, 1, id);
-    sq = sqlite3_step(st);
-    if (sq != SQLITE_ROW)
-        return sq == SQLITE_DONE ? ERR_NOT_FOUND : store_rc(s, sq);
-    return str_copy(out, cap, journal_text(st, 0)) ? 0 : ERR_NOT_FOUND;
+    return find_text(s, "SELECT call FROM leg_sid WHERE sid=?1", id, out, cap);
 }
 
 /* The call's row, by our id, OpenAI's or the carrier's; *st stands on it. */
