@@ -58,7 +58,7 @@ describe('a leg that names a reference', () => {
     assert.deepEqual([result.reason, result.sipCode], ['rejected', 603]);
     assert.equal(requestsOf(call, 'accept').length, 0);
     assert.deepEqual(made.rows('SELECT id FROM call'), []);
-    assert.match(made.host.stderr.text, /unknown or used/);
+    await waitFor(() => /unknown or used/.test(made.host.stderr.text), { what: 'the line in the log' });
   });
 
   test('of another shape is a header like others', async (t) => {
