@@ -82,6 +82,7 @@ static void copy_addrs(struct resolver_addrs *out, const struct addrinfo *list)
     for (const struct addrinfo *a = list; a != NULL && out->n < RESOLVER_ADDRS_MAX; a = a->ai_next) {
         union resolver_addr *to = &out->a[out->n];
 
+        memset(to, 0, sizeof *to); /* they are compared byte by byte */
         if (a->ai_family == AF_INET && a->ai_addrlen == sizeof to->v4)
             memcpy(&to->v4, a->ai_addr, sizeof to->v4);
         else if (a->ai_family == AF_INET6 && a->ai_addrlen == sizeof to->v6)
