@@ -205,7 +205,7 @@ test('transcripts and news of callers go into files of linked callers alone, onc
   assert.equal((await made.host.api(`/callers/${encodeURIComponent(KNOWN)}/links`,
     { method: 'POST', body: { identity: 'telegram:777' } })).status, 200);
   const linked = await tell(KNOWN, 'Volapükish');
-  await settled(made, made.rows("SELECT count(*) AS n FROM outbox WHERE kind='summary'")[0].n);
+  await settled(made, 3);
   const day = () => filesOf(ws)[`${dayOf(Date.now())}.md`];
   const id = made.idOf(linked);
   await t.test('the words stand in the day\'s section, quoted, behind the summary', () => {
@@ -234,7 +234,7 @@ test('transcripts and news of callers go into files of linked callers alone, onc
     await made.host.stop();
     await made.start({ changes: persist({ persist_transcripts: false, persist_caller_updates: false }) });
     const off = made.idOf(await tell(KNOWN, 'Interlinguish'));
-    await settled(made, made.rows("SELECT count(*) AS n FROM outbox WHERE kind='summary'")[0].n);
+    await settled(made, 4);
     assert.equal(sectionsIn(day(), off), 1);
     for (const [name, text] of Object.entries(filesOf(ws)))
       holds(text, ['Interlinguish'], false, name);
@@ -244,7 +244,7 @@ test('transcripts and news of callers go into files of linked callers alone, onc
     await made.host.stop();
     await made.start({ changes: persist({ persist_call_summaries: false }) });
     const only = made.idOf(await tell(KNOWN, 'Novialish'));
-    await settled(made, made.rows("SELECT count(*) AS n FROM outbox WHERE kind='summary'")[0].n);
+    await settled(made, 5);
     holds(day().slice(day().indexOf(`## Call ${only} `)), ['> Caller: Request number 0.'], true, 'alone');
     assert.equal(sectionsIn(filesOf(ws)['voice-calls.md'], only), 0);
     holds(filesOf(ws)['people.md'], ['Novialish'], true, 'news');
