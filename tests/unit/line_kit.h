@@ -364,4 +364,10 @@ static inline void lk_restart(struct lk *k, uint64_t ms)
     lk_step(k, &ev);
 }
 
+/* The carrier did the last order of that kind. */
+static inline void lk_ok(struct lk *k, enum line_cmd what, const char *label)
+{
+    lk_answer(k, lk_last(k, what, label), 200, "");
+}
+
 #endif
