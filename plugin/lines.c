@@ -304,11 +304,6 @@ struct carrier *lines_its_carrier(const struct lines *ls)
     return ls != NULL ? ls->carrier : NULL;
 }
 
-unsigned lines_count(const struct lines *ls)
-{
-    return ls->n;
-}
-
 /* ---- Open and close ---- */
 
 static int open_carrier(struct lines *ls, struct err *e)

@@ -27,7 +27,6 @@ void lines_adopt(struct lines *ls);
 /* Forgets all lines; their rows stay and their legs go on. `closed` once, when the carrier's connections are gone. */
 void lines_leave(struct lines *ls);
 void lines_close(struct lines *ls, void (*closed)(void *arg), void *arg);
-unsigned lines_count(const struct lines *ls);
 
 /* ---- For the model's side ---- */
 

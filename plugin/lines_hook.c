@@ -186,8 +186,7 @@ static void on_incoming(struct lines *ls, struct httpd_exchange *x, const struct
 
 struct stray { /* a callback for a line that is not in memory */
     struct lines *ls;
-    char sid[LINE_SID_BYTES], label[LINE_LABEL_BYTES];
-    enum line_leg_status status;
+    struct leg leg;
 };
 
 /* Its call is over: whoever still rings or waits there is hung up. */
@@ -196,14 +195,11 @@ static void on_row(void *arg, int rc, const struct line_row *rows, unsigned n)
     struct stray *st = arg;
     struct lines *ls = st->ls;
     struct line line = {0};
-    struct leg leg = {.role = ROLE_OTHER};
-    const struct carrier_order order = {.what = LINE_CMD_END_LEG, .line = &line, .leg = &leg, .call = STR("")};
+    const struct carrier_order order = {.what = LINE_CMD_END_LEG, .line = &line, .leg = &st->leg, .call = STR("")};
 
     if (rc == 0 && n == 1 && str_eqc(rows[0].phase, "completed") && !str_eqc(rows[0].outcome, "transferred") &&
-        st->status <= LEG_SAYS_IN_PROGRESS && st->sid[0] != '\0' && !ls->leaving) {
+        !ls->leaving) {
         (void)str_copy(line.ref, sizeof line.ref, rows[0].ref);
-        (void)str_copy(leg.sid, sizeof leg.sid, str_of(st->sid));
-        (void)str_copy(leg.label, sizeof leg.label, str_of(st->label));
         log_info(&ls->app->log, "%.*s is over: a leg that was still open is hung up", STR_ARG(rows[0].call));
         if (ls->carrier->ops->command(ls->carrier, &order) < 0)
             log_error(&ls->app->log, "%.*s: the hang-up of its leg could not be sent", STR_ARG(rows[0].call));
@@ -213,14 +209,13 @@ static void on_row(void *arg, int rc, const struct line_row *rows, unsigned n)
 
 static void on_stray(struct lines *ls, const struct carrier_event *ev)
 {
+    struct leg leg;
     struct stray *st;
 
-    if (ls->app->store == NULL || ev->said != SAID_STATUS || ev->ref.n == 0 || (st = MEM_NEW(struct stray)) == NULL)
+    if (ls->app->store == NULL || ev->said != SAID_STATUS || ev->ref.n == 0 || !line_stray(&ev->event, &leg) ||
+        (st = MEM_NEW(struct stray)) == NULL)
         return;
-    st->ls = ls;
-    st->status = ev->event.u.status.status;
-    (void)str_copy(st->sid, sizeof st->sid, ev->event.u.status.sid);
-    (void)str_copy(st->label, sizeof st->label, ev->event.u.status.label);
+    *st = (struct stray){ls, leg};
     if (line_row_of(ls->app->store, ev->ref, on_row, st) < 0)
         mem_free(st);
 }

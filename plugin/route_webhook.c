@@ -106,11 +106,6 @@ void webhooks_drain(struct webhooks *w)
     w->draining = true;
 }
 
-unsigned webhooks_pending(const struct webhooks *w)
-{
-    return w->pending;
-}
-
 static void claim_free(struct claim *c)
 {
     struct webhooks *w = c->owner;

@@ -61,7 +61,5 @@ void webhooks_drain(struct webhooks *w);
 void webhooks_handle(struct webhooks *w, struct httpd_exchange *x);
 /* Whether its signature is good, or none is asked for; else it is answered. */
 bool webhook_verified(struct app *app, struct httpd_exchange *x);
-/* Claims that are not durable yet: they count towards max_concurrent. */
-unsigned webhooks_pending(const struct webhooks *w);
 
 #endif

@@ -379,10 +379,10 @@ int line_lacks(unsigned can, bool direct, enum line_action_kind kind, bool warm)
 /* Can this be asked for now? 0; else a LINE_CAN_* bit that is missing (unsupported), or -1: not in this phase. */
 int line_refuses(const struct line *l, enum line_action_kind kind, bool warm);
 /*
- * A callback (LINE_EV_STATUS) for a line that is over: is its leg one that must not live? Then *out is the leg for
- * LINE_CMD_END_LEG. line_step() does the same by itself with lines that are still in memory.
+ * A callback (LINE_EV_STATUS) for a line that is over and no longer in memory: does its leg live? Then *out is the leg
+ * for LINE_CMD_END_LEG. line_step() does the same by itself with lines that are still in memory.
  */
-bool line_stray(const struct line *l, const struct line_event *ev, struct leg *out);
+bool line_stray(const struct line_event *ev, struct leg *out);
 /*
  * A target answers an offer (LINE_CMD_OFFER) with these digits: does it join the room? Asked before LINE_EV_DIGITS
  * is given to line_step(), for the answer to the carrier: join as its label, else hang up.

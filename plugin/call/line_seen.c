@@ -276,26 +276,14 @@ void seen_status(struct step *s, const struct line_event *ev)
     leg_says(s, leg, ev->u.status.status, ev->u.status.sip_code, 0);
 }
 
-bool line_stray(const struct line *l, const struct line_event *ev, struct leg *out)
+bool line_stray(const struct line_event *ev, struct leg *out)
 {
     struct str sid = ev->u.status.sid;
 
     *out = (struct leg){.state = LEG_UP, .role = ROLE_OTHER, .ended_by_us = true, .last_seq = -1};
     text_copy(out->sid, sizeof out->sid, sid);
     text_copy(out->label, sizeof out->label, ev->u.status.label);
-    if (ev->kind != LINE_EV_STATUS || !is_live(ev->u.status.status) || sid.n == 0 || sid.n >= LINE_SID_BYTES)
-        return false;
-    if (!l)
-        return true;
-    if (l->phase != LINE_OVER)
-        return false; /* line_step() judges */
-    for (unsigned i = 0; i < LINE_PARTIES; i++) {
-        const struct leg *leg = &l->legs[i];
-
-        if (leg->state != LEG_NONE && str_eq(str_of(leg->sid), sid))
-            return leg->state == LEG_GONE && leg->given_up;
-    }
-    return true;
+    return ev->kind == LINE_EV_STATUS && is_live(ev->u.status.status) && sid.n > 0 && sid.n < LINE_SID_BYTES;
 }
 
 /* ---- The room ---- */

@@ -131,15 +131,13 @@ static void lost_for_good(void)
     ev.u.status.label = STR("caller");
     ev.u.status.sid = STR("CA9");
     ev.u.status.status = LEG_SAYS_RINGING;
-    T_TRUE(line_stray(&k.l, &ev, &stray));
+    T_TRUE(line_stray(&ev, &stray));
     T_STR_EQ(stray.sid, "CA9");
-    T_TRUE(line_stray(NULL, &ev, &stray));
     lk_status(&k, "caller", "CA9", LEG_SAYS_RINGING, 1); /* it rings after all: it ends */
     T_MUST(lk_last(&k, LINE_CMD_END_LEG, ""));
     T_STR_EQ(lk_last(&k, LINE_CMD_END_LEG, "")->sid, "CA9");
     ev.u.status.status = LEG_SAYS_COMPLETED;
-    T_FALSE(line_stray(&k.l, &ev, &stray));
-    T_FALSE(line_stray(NULL, &ev, &stray));
+    T_FALSE(line_stray(&ev, &stray));
 }
 
 static void answer_after_giving_up(void)
