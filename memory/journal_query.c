@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "memory/journal_int.h"
+#include "memory/rows.h"
 #include "plugin/base/json.h"
 #include "plugin/base/mem.h"
 
@@ -27,15 +28,6 @@ struct query {
 #define VIEW_FROM \
     " FROM call LEFT JOIN (SELECT call AS l_call, carrier AS l_carrier, phase AS l_phase, outcome AS l_outcome," \
     " code AS l_code, detail AS l_detail, attempts AS l_attempts, due_at AS l_due FROM line) ON l_call=id "
-
-static void put_time(struct buf *b, const char *key, uint64_t ms)
-{
-    jw_key(b, key);
-    if (ms == 0)
-        jw_null(b);
-    else
-        jw_int(b, (int64_t)ms);
-}
 
 /* Once live it stays so: the leg of a call that has a line may come again. */
 static const char *status_of(struct str state, uint64_t live_at)
@@ -68,12 +60,12 @@ static void put_line(struct buf *b, sqlite3_stmt *st)
     jw_kstr(b, "outcome", outcome);
     jw_kstr(b, "carrier_code", journal_text(st, 24));
     jw_kint(b, "attempts", sqlite3_column_int64(st, 26));
-    put_time(b, "due_at", journal_u64(st, 27));
+    rows_put_time(b, "due_at", journal_u64(st, 27));
     if (recording.n > 0)
         jw_kstr(b, "recording", recording);
 }
 
-static void put_call(struct buf *b, sqlite3_stmt *st, bool whole)
+static void put_members(struct buf *b, sqlite3_stmt *st)
 {
     static const char *const names[] = {"call",  "openai_call_id", NULL,     "direction",   "from",
                                         "from_kind", "level",      "state",  "reason",      NULL,
@@ -82,15 +74,14 @@ static void put_call(struct buf *b, sqlite3_stmt *st, bool whole)
     uint64_t live = journal_u64(st, 16), ended = journal_u64(st, 17);
     uint64_t begun = accepted ? accepted : live;
 
-    jw_open(b, '{');
     for (int i = 0; i < (int)(sizeof names / sizeof *names); i++)
         if (names[i] != NULL)
             jw_kstr(b, names[i], journal_text(st, i));
     put_line(b, st);
-    put_time(b, "received_at", received);
-    put_time(b, "accepted_at", accepted);
-    put_time(b, "live_at", live);
-    put_time(b, "ended_at", ended);
+    rows_put_time(b, "received_at", received);
+    rows_put_time(b, "accepted_at", accepted);
+    rows_put_time(b, "live_at", live);
+    rows_put_time(b, "ended_at", ended);
     jw_key(b, "duration_ms");
     if (ended == 0)
         jw_null(b);
@@ -98,46 +89,39 @@ static void put_call(struct buf *b, sqlite3_stmt *st, bool whole)
         jw_int(b, begun != 0 && ended > begun ? (int64_t)(ended - begun) : 0);
     jw_kint(b, "turns", sqlite3_column_int64(st, 19));
     jw_kraw(b, "cost_usd", journal_text(st, 28).n > 0 ? journal_text(st, 28) : STR("null"));
-    if (whole) {
-        struct str usage = journal_text(st, 13);
+}
 
-        jw_key(b, "usage");
-        if (usage.n > 0 && json_check(usage, NULL) == 0)
-            jw_raw(b, usage);
-        else
-            jw_null(b);
-        jw_kint(b, "tools", sqlite3_column_int64(st, 20));
-    }
+/* One call, with what a list leaves out. */
+static void put_call(struct buf *b, sqlite3_stmt *st)
+{
+    struct str usage = journal_text(st, 13);
+
+    jw_open(b, '{');
+    put_members(b, st);
+    jw_kraw(b, "usage", usage.n > 0 && json_check(usage, NULL) == 0 ? usage : STR("null"));
+    jw_kint(b, "tools", sqlite3_column_int64(st, 20));
     jw_close(b, '}');
+}
+
+static int put_row(struct store *s, sqlite3_stmt *st, struct buf *b)
+{
+    (void)s;
+    put_members(b, st);
+    return 0;
 }
 
 static int query_calls(struct query *q, struct store *s)
 {
-    static const char all[] = "SELECT " VIEW_COLUMNS VIEW_FROM "ORDER BY id DESC LIMIT ?1";
-    static const char live[] = "SELECT " VIEW_COLUMNS VIEW_FROM "WHERE state<>'over'"
-                               " ORDER BY id DESC LIMIT ?1";
-    static const char over[] = "SELECT " VIEW_COLUMNS VIEW_FROM "WHERE state='over'"
-                               " ORDER BY id DESC LIMIT ?1";
-    unsigned limit = q->limit < 1 ? 1 : q->limit > 1000 ? 1000 : q->limit;
-    const char *sql = q->id.n == 0 ? all : str_eqc(q->id, "live") ? live
-                      : str_eqc(q->id, "over") ? over : NULL;
-    sqlite3_stmt *st;
-    int rc, sq;
+#define CALLS_QUERY(where) \
+    {"calls", "SELECT " VIEW_COLUMNS VIEW_FROM where " ORDER BY id DESC LIMIT ?2", no_cols, put_row}
+    static const struct rows_col no_cols[] = {{NULL, 0}};
+    static const struct rows_query all = CALLS_QUERY(""), live = CALLS_QUERY("WHERE state<>'over'"),
+                                   over = CALLS_QUERY("WHERE state='over'");
+#undef CALLS_QUERY
+    const struct rows_query *which = q->id.n == 0 ? &all : str_eqc(q->id, "live") ? &live
+                                     : str_eqc(q->id, "over") ? &over : NULL;
 
-    if (sql == NULL)
-        return ERR_INVALID;
-    st = store_stmt(s, sql, &rc);
-    if (st == NULL)
-        return rc;
-    journal_bind_int(st, 1, limit);
-    jw_open(&q->out, '{');
-    jw_key(&q->out, "calls");
-    jw_open(&q->out, '[');
-    while ((sq = sqlite3_step(st)) == SQLITE_ROW && q->out.rc == 0)
-        put_call(&q->out, st, false);
-    jw_close(&q->out, ']');
-    jw_close(&q->out, '}');
-    return store_rc(s, sq);
+    return which == NULL ? ERR_INVALID : rows_put_object(s, which, STR_NONE, rows_limit(q->limit), &q->out);
 }
 
 static int view_call(struct store *s, struct str id, sqlite3_stmt **out)
@@ -207,76 +191,36 @@ static int find_call(struct store *s, struct str id, sqlite3_stmt **st)
     return rc < 0 ? rc : view_call(s, str_of(ours), st);
 }
 
-static int put_turns(struct query *q, struct store *s, struct str call)
+static int put_turns(struct buf *b, struct store *s, struct str call)
 {
-    int rc, sq;
-    sqlite3_stmt *st = store_stmt(s, "SELECT item_id, who, text, interrupted, at FROM turn"
-                                     " WHERE call=?1 ORDER BY pos, n", &rc);
-    struct buf *b = &q->out;
+    static const struct rows_col cols[] = {{"item_id", ROWS_TEXT},     {"who", ROWS_TEXT}, {"text", ROWS_TEXT},
+                                           {"interrupted", ROWS_BOOL}, {"at", ROWS_INT},   {NULL, 0}};
+    static const struct rows_query query = {
+        "turns", "SELECT item_id, who, text, interrupted, at FROM turn WHERE call=?1 ORDER BY pos, n", cols, NULL};
 
-    if (st == NULL)
-        return rc;
-    journal_bind(st, 1, call);
-    jw_open(b, '{');
-    jw_kstr(b, "call", call);
-    jw_key(b, "turns");
-    jw_open(b, '[');
-    while ((sq = sqlite3_step(st)) == SQLITE_ROW && b->rc == 0) {
-        jw_open(b, '{');
-        jw_kstr(b, "item_id", journal_text(st, 0));
-        jw_kstr(b, "who", journal_text(st, 1));
-        jw_kstr(b, "text", journal_text(st, 2));
-        jw_kbool(b, "interrupted", sqlite3_column_int(st, 3) != 0);
-        jw_kint(b, "at", sqlite3_column_int64(st, 4));
-        jw_close(b, '}');
-    }
-    jw_close(b, ']');
-    jw_close(b, '}');
-    return store_rc(s, sq);
+    return rows_put(s, &query, call, 0, b);
 }
 
 static int put_hops(struct buf *b, struct store *s, struct str call)
 {
-    int rc, sq;
-    sqlite3_stmt *st = store_stmt(s, "SELECT at, hop, detail FROM hop WHERE call=?1 ORDER BY seq", &rc);
+    static const struct rows_col cols[] = {
+        {"at", ROWS_INT}, {"hop", ROWS_TEXT}, {"detail", ROWS_TEXT}, {NULL, 0}};
+    static const struct rows_query query = {
+        "hops", "SELECT at, hop, detail FROM hop WHERE call=?1 ORDER BY seq", cols, NULL};
 
-    if (st == NULL)
-        return rc;
-    journal_bind(st, 1, call);
-    jw_key(b, "hops");
-    jw_open(b, '[');
-    while ((sq = sqlite3_step(st)) == SQLITE_ROW && b->rc == 0) {
-        jw_open(b, '{');
-        jw_kint(b, "at", sqlite3_column_int64(st, 0));
-        jw_kstr(b, "hop", journal_text(st, 1));
-        jw_kstr(b, "detail", journal_text(st, 2));
-        jw_close(b, '}');
-    }
-    jw_close(b, ']');
-    return store_rc(s, sq);
+    return rows_put(s, &query, call, 0, b);
 }
 
 static int put_tools(struct buf *b, struct store *s, struct str call)
 {
-    static const char *const names[] = {"tool_call", "name", "arguments", "state", "output"};
-    int rc, sq;
-    sqlite3_stmt *st = store_stmt(s, "SELECT tool_call, name, arguments, state, output, at"
-                                     " FROM tool_run WHERE call=?1 ORDER BY n", &rc);
+    static const struct rows_col cols[] = {{"tool_call", ROWS_TEXT}, {"name", ROWS_TEXT},
+                                           {"arguments", ROWS_TEXT}, {"state", ROWS_TEXT},
+                                           {"output", ROWS_TEXT},    {"at", ROWS_INT},     {NULL, 0}};
+    static const struct rows_query query = {
+        "tools", "SELECT tool_call, name, arguments, state, output, at FROM tool_run WHERE call=?1 ORDER BY n", cols,
+        NULL};
 
-    if (st == NULL)
-        return rc;
-    journal_bind(st, 1, call);
-    jw_key(b, "tools");
-    jw_open(b, '[');
-    while ((sq = sqlite3_step(st)) == SQLITE_ROW && b->rc == 0) {
-        jw_open(b, '{');
-        for (int i = 0; i < 5; i++)
-            jw_kstr(b, names[i], journal_text(st, i));
-        jw_kint(b, "at", sqlite3_column_int64(st, 5));
-        jw_close(b, '}');
-    }
-    jw_close(b, ']');
-    return store_rc(s, sq);
+    return rows_put(s, &query, call, 0, b);
 }
 
 static int put_counts(struct buf *b, struct store *s, struct str call)
@@ -311,15 +255,19 @@ static int query_one(struct query *q, struct store *s)
     if (!str_copy(ours, sizeof ours, journal_text(st, 0)))
         return ERR_TOO_BIG;
     call = str_of(ours);
-    if (q->what == JOURNAL_Q_TRANSCRIPT)
-        return put_turns(q, s, call);
     if (q->what == JOURNAL_Q_CALL) {
-        put_call(b, st, true);
+        put_call(b, st);
         return 0;
     }
     jw_open(b, '{');
+    if (q->what == JOURNAL_Q_TRANSCRIPT) {
+        jw_kstr(b, "call", call);
+        rc = put_turns(b, s, call);
+        jw_close(b, '}');
+        return rc;
+    }
     jw_key(b, "call");
-    put_call(b, st, true);
+    put_call(b, st);
     rc = put_hops(b, s, call);
     if (rc == 0)
         rc = put_tools(b, s, call);

@@ -3,6 +3,7 @@
 
 #include "memory/journal_int.h"
 #include "memory/people_int.h"
+#include "memory/rows.h"
 #include "memory/sql_op.h"
 #include "plugin/base/arena.h"
 #include "plugin/base/id.h"
@@ -12,7 +13,7 @@
 #include <string.h>
 
 #define ROWS_BYTES ((size_t)64 << 20)
-#define ROWS_MAX 16384u
+#define LINES_MAX 16384u
 
 /* ---- Making a row that an asker's key may name already ---- */
 
@@ -233,7 +234,7 @@ static int rows_run(struct store_op *op, struct store *s, struct sqlite3 *db)
     r->n = 0;
     journal_bind(st, 1, r->id);
     journal_bind(st, 2, store_owner(s));
-    while ((sq = sqlite3_step(st)) == SQLITE_ROW && r->n < ROWS_MAX) {
+    while ((sq = sqlite3_step(st)) == SQLITE_ROW && r->n < LINES_MAX) {
         if (r->n == room) {
             void *old = r->v;
 
@@ -376,31 +377,15 @@ int action_end_over(struct store *s, struct str error, uint64_t now_ms, journal_
 
 static int list_actions(struct op_ask *a, struct store *s)
 {
-    static const char *const names[] = {"id", "action", "state", "error", "body"};
-    struct buf *b = &a->out;
-    int rc, sq;
-    sqlite3_stmt *st = store_stmt(s, "SELECT id, kind, state, error, body, at, done_at FROM action WHERE call=?1"
-                                     " ORDER BY at, id LIMIT 1000", &rc);
+    static const struct rows_col cols[] = {{"id", ROWS_TEXT},    {"action", ROWS_TEXT}, {"state", ROWS_TEXT},
+                                           {"error", ROWS_TEXT}, {"body", ROWS_JSON},   {"at", ROWS_INT},
+                                           {"done_at", ROWS_INT}, {NULL, 0}};
+    static const struct rows_query query = {
+        "actions",
+        "SELECT id, kind, state, error, body, at, done_at FROM action WHERE call=?1 ORDER BY at, id LIMIT ?2",
+        cols, NULL};
 
-    if (st == NULL)
-        return rc;
-    journal_bind(st, 1, a->id);
-    jw_open(b, '{');
-    jw_key(b, "actions");
-    jw_open(b, '[');
-    while ((sq = sqlite3_step(st)) == SQLITE_ROW && b->rc == 0) {
-        jw_open(b, '{');
-        for (int i = 0; i < 4; i++)
-            jw_kstr(b, names[i], journal_text(st, i));
-        jw_key(b, names[4]);
-        jw_raw(b, journal_text(st, 4));
-        jw_kint(b, "at", sqlite3_column_int64(st, 5));
-        jw_kint(b, "done_at", sqlite3_column_int64(st, 6));
-        jw_close(b, '}');
-    }
-    jw_close(b, ']');
-    jw_close(b, '}');
-    return store_rc(s, sq);
+    return rows_put_object(s, &query, a->id, ROWS_MAX, &a->out);
 }
 
 int action_list(struct store *s, struct str call, journal_query_fn *fn, void *arg)

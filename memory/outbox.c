@@ -2,6 +2,7 @@
 #include "memory/outbox.h"
 
 #include "memory/people_int.h"
+#include "memory/rows.h"
 #include "plugin/base/arena.h"
 #include "plugin/base/json.h"
 #include "plugin/base/mem.h"
@@ -9,7 +10,6 @@
 #include <string.h>
 
 #define ROWS_BYTES ((size_t)64 << 20)
-#define ROWS_MAX 1000u
 #define OWNERS_MAX 64
 
 /* ---- Rows. ---- */
@@ -209,7 +209,7 @@ int outbox_open_rows(struct store *s, unsigned limit, outbox_rows_fn *fn, void *
     o->op.done = open_done;
     o->fn = fn;
     o->arg = arg;
-    o->limit = limit < 1 ? 1 : limit > ROWS_MAX ? ROWS_MAX : limit;
+    o->limit = rows_limit(limit);
     arena_init(&o->mem, ROWS_BYTES);
     return op_push(s, &o->op);
 }
@@ -306,37 +306,18 @@ int handoff_save(struct store *s, struct str id, struct str state, struct str er
 
 static int list_run(struct op_ask *a, struct store *s)
 {
-    static const char sql[] =
+    static const struct rows_col cols[] = {
+        {"id", ROWS_TEXT},    {"call", ROWS_TEXT}, {"channel", ROWS_TEXT}, {"to", ROWS_TEXT},
+        {"reason", ROWS_TEXT}, {"state", ROWS_TEXT}, {"error", ROWS_TEXT}, {"at", ROWS_INT},
+        {"sent_at", ROWS_TIME}, {"attempts", ROWS_INT}, {NULL, 0}};
+    static const struct rows_query query = {
+        "handoffs",
         "SELECT h.id, coalesce(h.call, ''), h.channel, h.dest, h.reason, h.state, h.error, h.at, h.sent_at,"
         " coalesce(o.attempts, 0) FROM handoff h LEFT JOIN outbox o ON o.id=h.id"
-        " ORDER BY h.at DESC, h.id DESC LIMIT ?1";
-    static const char *const names[] = {"id", "call", "channel", "to", "reason", "state", "error"};
-    struct buf *b = &a->out;
-    int rc, sq;
-    sqlite3_stmt *st = store_stmt(s, sql, &rc);
+        " ORDER BY h.at DESC, h.id DESC LIMIT ?2",
+        cols, NULL};
 
-    if (st == NULL)
-        return rc;
-    journal_bind_int(st, 1, a->limit < 1 ? 1 : a->limit > ROWS_MAX ? ROWS_MAX : a->limit);
-    jw_open(b, '{');
-    jw_key(b, "handoffs");
-    jw_open(b, '[');
-    while ((sq = sqlite3_step(st)) == SQLITE_ROW && b->rc == 0) {
-        jw_open(b, '{');
-        for (int i = 0; i < 7; i++)
-            jw_kstr(b, names[i], journal_text(st, i));
-        jw_kint(b, "at", sqlite3_column_int64(st, 7));
-        jw_key(b, "sent_at");
-        if (journal_u64(st, 8) == 0)
-            jw_null(b);
-        else
-            jw_int(b, sqlite3_column_int64(st, 8));
-        jw_kint(b, "attempts", sqlite3_column_int64(st, 9));
-        jw_close(b, '}');
-    }
-    jw_close(b, ']');
-    jw_close(b, '}');
-    return store_rc(s, sq);
+    return rows_put_object(s, &query, STR_NONE, rows_limit(a->limit), &a->out);
 }
 
 int handoff_list(struct store *s, unsigned limit, outbox_json_fn *fn, void *arg)

@@ -2,6 +2,7 @@
 #include "memory/people.h"
 
 #include "memory/people_int.h"
+#include "memory/rows.h"
 #include "plugin/base/clock.h"
 #include "plugin/base/json.h"
 
@@ -9,112 +10,62 @@
  * Everything we hold of a person, table by table and column by column, so that a column that is added
  * later is exported without being named here.
  */
-static void put_row(struct buf *b, sqlite3_stmt *st)
+static int put_tables(struct store *s, const struct rows_query *tables, struct str key, struct buf *b)
 {
-    for (int i = 0; i < sqlite3_column_count(st); i++) {
-        jw_key(b, sqlite3_column_name(st, i));
-        switch (sqlite3_column_type(st, i)) {
-        case SQLITE_INTEGER:
-            jw_int(b, sqlite3_column_int64(st, i));
-            break;
-        case SQLITE_NULL:
-            jw_null(b);
-            break;
-        default:
-            jw_str(b, journal_text(st, i));
-        }
-    }
+    int rc = 0;
+
+    for (; rc == 0 && tables->key != NULL; tables++)
+        rc = rows_put(s, tables, key, 0, b);
+    return rc;
 }
 
-static int put_table(struct store *s, const char *name, const char *sql, struct str key, struct buf *b)
+static int put_of_call(struct store *s, sqlite3_stmt *call, struct buf *b)
 {
-    int rc, sq;
-    sqlite3_stmt *st = store_stmt(s, sql, &rc);
+    static const struct rows_query tables[] = {
+        {.key = "turns", .sql = "SELECT * FROM turn WHERE call=?1 ORDER BY pos, n"},
+        {.key = "hops", .sql = "SELECT * FROM hop WHERE call=?1 ORDER BY seq"},
+        {.key = "tools", .sql = "SELECT * FROM tool_run WHERE call=?1 ORDER BY n"},
+        {.key = "handoffs", .sql = "SELECT * FROM handoff WHERE call=?1 ORDER BY at"},
+        {.key = "outbox", .sql = "SELECT * FROM outbox WHERE call=?1 ORDER BY made_at"},
+        {.key = "recordings", .sql = "SELECT * FROM recording WHERE call=?1"},
+        {.key = "questions", .sql = "SELECT id, text, answer, state, asked_at, answered_at FROM question"
+                                    " WHERE call=?1 ORDER BY asked_at"},
+        {.key = NULL},
+    };
 
-    if (st == NULL)
-        return rc;
-    journal_bind(st, 1, key);
-    jw_key(b, name);
-    jw_open(b, '[');
-    while ((sq = sqlite3_step(st)) == SQLITE_ROW && b->rc == 0) {
-        jw_open(b, '{');
-        put_row(b, st);
-        jw_close(b, '}');
-    }
-    jw_close(b, ']');
-    return store_rc(s, sq);
-}
-
-static int put_calls(struct store *s, struct str person, struct buf *b)
-{
-    int rc, sq;
-    sqlite3_stmt *st = store_stmt(s, "SELECT * FROM call WHERE person=?1 AND person<>'' ORDER BY id", &rc);
-
-    if (st == NULL)
-        return rc;
-    journal_bind(st, 1, person);
-    jw_key(b, "calls");
-    jw_open(b, '[');
-    while ((sq = sqlite3_step(st)) == SQLITE_ROW && b->rc == 0) {
-        struct str call = journal_text(st, 0);
-
-        jw_open(b, '{');
-        put_row(b, st);
-        rc = put_table(s, "turns", "SELECT * FROM turn WHERE call=?1 ORDER BY pos, n", call, b);
-        if (rc == 0)
-            rc = put_table(s, "hops", "SELECT * FROM hop WHERE call=?1 ORDER BY seq", call, b);
-        if (rc == 0)
-            rc = put_table(s, "tools", "SELECT * FROM tool_run WHERE call=?1 ORDER BY n", call, b);
-        if (rc == 0)
-            rc = put_table(s, "handoffs", "SELECT * FROM handoff WHERE call=?1 ORDER BY at", call, b);
-        if (rc == 0)
-            rc = put_table(s, "outbox", "SELECT * FROM outbox WHERE call=?1 ORDER BY made_at", call, b);
-        if (rc == 0)
-            rc = put_table(s, "recordings", "SELECT * FROM recording WHERE call=?1", call, b);
-        if (rc == 0)
-            rc = put_table(s, "questions", "SELECT id, text, answer, state, asked_at, answered_at FROM question"
-                                           " WHERE call=?1 ORDER BY asked_at", call, b);
-        if (rc < 0)
-            return rc;
-        jw_close(b, '}');
-    }
-    jw_close(b, ']');
-    return store_rc(s, sq);
+    return put_tables(s, tables, journal_text(call, 0), b);
 }
 
 #define OF_PERSON "(SELECT identity FROM identity WHERE person=?1)"
 
 static int export_run(struct op_ask *a, struct store *s)
 {
-    static const struct {
-        const char *name, *sql;
-    } tables[] = {
-        {"callers", "SELECT * FROM caller WHERE '" PEOPLE_VOICE "' || number IN " OF_PERSON},
-        {"identities", "SELECT * FROM identity WHERE person=?1"},
-        {"links", "SELECT * FROM link WHERE a IN " OF_PERSON " ORDER BY a, b"},
-        {"codes", "SELECT identity, call, until, tries FROM link_code WHERE identity IN " OF_PERSON},
-        {"code_tries", "SELECT * FROM code_try WHERE identity IN " OF_PERSON},
-        {"messages", "SELECT * FROM message WHERE identity IN " OF_PERSON " ORDER BY at, n"},
-        {"asked", "SELECT * FROM question WHERE identity IN " OF_PERSON " ORDER BY asked_at"},
-        {"handoffs", "SELECT * FROM handoff WHERE call IS NULL AND (dest IN " OF_PERSON
-                     " OR channel || ':' || dest IN " OF_PERSON ")"},
+    static const struct rows_query tables[] = {
+        {.key = "callers", .sql = "SELECT * FROM caller WHERE '" PEOPLE_VOICE "' || number IN " OF_PERSON},
+        {.key = "identities", .sql = "SELECT * FROM identity WHERE person=?1"},
+        {.key = "links", .sql = "SELECT * FROM link WHERE a IN " OF_PERSON " ORDER BY a, b"},
+        {.key = "codes", .sql = "SELECT identity, call, until, tries FROM link_code WHERE identity IN " OF_PERSON},
+        {.key = "code_tries", .sql = "SELECT * FROM code_try WHERE identity IN " OF_PERSON},
+        {.key = "messages", .sql = "SELECT * FROM message WHERE identity IN " OF_PERSON " ORDER BY at, n"},
+        {.key = "asked", .sql = "SELECT * FROM question WHERE identity IN " OF_PERSON " ORDER BY asked_at"},
+        {.key = "handoffs", .sql = "SELECT * FROM handoff WHERE call IS NULL AND (dest IN " OF_PERSON
+                                   " OR channel || ':' || dest IN " OF_PERSON ")"},
+        {.key = "calls", .sql = "SELECT * FROM call WHERE person=?1 AND person<>'' ORDER BY id",
+         .more = put_of_call},
+        {.key = NULL},
     };
     struct buf *b = &a->out;
     struct id person;
-    struct str key;
     int rc = people_resolve(s, a->id, &person);
 
     if (rc < 0)
         return rc;
-    key = str_of(person.text);
     jw_open(b, '{');
     jw_kint(b, "exported_at", (int64_t)clock_wall_ms());
     jw_key(b, "person");
-    rc = people_put(s, key, b);
-    for (unsigned i = 0; rc == 0 && i < sizeof tables / sizeof *tables; i++)
-        rc = put_table(s, tables[i].name, tables[i].sql, key, b);
+    rc = people_put(s, str_of(person.text), b);
     if (rc == 0)
-        rc = put_calls(s, key, b);
+        rc = put_tables(s, tables, str_of(person.text), b);
     jw_close(b, '}');
     return rc;
 }

@@ -2,37 +2,14 @@
 #include "memory/people.h"
 
 #include "memory/people_int.h"
+#include "memory/rows.h"
 #include "plugin/base/json.h"
 
 #include <string.h>
 
-#define LIST_MAX 1000u
 #define GET_CALLS 100u
 #define LAST_TURNS 6
 #define SEARCH_WORDS 16u
-
-static unsigned bounded(unsigned n, unsigned max)
-{
-    return n < 1 ? 1 : n > max ? max : n;
-}
-
-static void put_time(struct buf *b, const char *key, uint64_t ms)
-{
-    jw_key(b, key);
-    if (ms == 0)
-        jw_null(b);
-    else
-        jw_int(b, (int64_t)ms);
-}
-
-static void put_text_or_null(struct buf *b, const char *key, struct str text)
-{
-    jw_key(b, key);
-    if (text.n == 0)
-        jw_null(b);
-    else
-        jw_str(b, text);
-}
 
 /* ---- A person. ---- */
 
@@ -56,27 +33,16 @@ static int put_numbers(struct store *s, struct str person, struct buf *b)
 
 static int put_identities(struct store *s, struct str person, struct buf *b)
 {
-    static const char sql[] =
+    static const struct rows_col cols[] = {
+        {"identity", ROWS_TEXT}, {"source", ROWS_TEXT_OR_NULL}, {"at", ROWS_INT}, {NULL, 0}};
+    static const struct rows_query query = {
+        "identities",
         "SELECT i.identity, coalesce((SELECT source FROM (SELECT source FROM link WHERE a=i.identity UNION ALL"
         " SELECT source FROM link WHERE b=i.identity) ORDER BY source='config' LIMIT 1), ''), i.at"
-        " FROM identity i WHERE i.person=?1 ORDER BY i.at, i.identity";
-    int rc, sq;
-    sqlite3_stmt *st = store_stmt(s, sql, &rc);
+        " FROM identity i WHERE i.person=?1 ORDER BY i.at, i.identity",
+        cols, NULL};
 
-    if (st == NULL)
-        return rc;
-    journal_bind(st, 1, person);
-    jw_key(b, "identities");
-    jw_open(b, '[');
-    while ((sq = sqlite3_step(st)) == SQLITE_ROW) {
-        jw_open(b, '{');
-        jw_kstr(b, "identity", journal_text(st, 0));
-        put_text_or_null(b, "source", journal_text(st, 1));
-        jw_kint(b, "at", sqlite3_column_int64(st, 2));
-        jw_close(b, '}');
-    }
-    jw_close(b, ']');
-    return store_rc(s, sq);
+    return rows_put(s, &query, person, 0, b);
 }
 
 static int put_fields(struct store *s, struct str person, struct buf *b)
@@ -85,7 +51,9 @@ static int put_fields(struct store *s, struct str person, struct buf *b)
         "SELECT p.id, p.name, p.language, p.notes, min(c.first_seen), max(c.last_seen), total(c.calls)"
         " FROM person p LEFT JOIN identity i ON i.person=p.id LEFT JOIN caller c"
         " ON i.identity='" PEOPLE_VOICE "' || c.number WHERE p.id=?1 GROUP BY p.id";
-    static const char *const names[] = {"person", "name", "language", "notes"};
+    static const struct rows_col cols[] = {
+        {"person", ROWS_TEXT}, {"name", ROWS_TEXT},      {"language", ROWS_TEXT},  {"notes", ROWS_TEXT},
+        {"first_seen", ROWS_TIME}, {"last_seen", ROWS_TIME}, {"call_count", ROWS_INT}, {NULL, 0}};
     int rc, sq;
     sqlite3_stmt *st = store_stmt(s, sql, &rc);
 
@@ -95,11 +63,7 @@ static int put_fields(struct store *s, struct str person, struct buf *b)
     sq = sqlite3_step(st);
     if (sq != SQLITE_ROW)
         return sq == SQLITE_DONE ? ERR_NOT_FOUND : store_rc(s, sq);
-    for (int i = 0; i < 4; i++)
-        jw_kstr(b, names[i], journal_text(st, i));
-    put_time(b, "first_seen", journal_u64(st, 4));
-    put_time(b, "last_seen", journal_u64(st, 5));
-    jw_kint(b, "call_count", sqlite3_column_int64(st, 6));
+    rows_put_members(b, st, cols);
     return 0;
 }
 
@@ -126,37 +90,29 @@ int people_put(struct store *s, struct str person, struct buf *b)
 /* ---- Calls of a person. ---- */
 
 /* Of one call, oldest first, but the last ones only. */
-static int put_last_turns(struct store *s, struct str call, struct buf *b)
+static int put_last_turns(struct store *s, sqlite3_stmt *call, struct buf *b)
 {
-    int rc, sq;
-    sqlite3_stmt *st = store_stmt(s, "SELECT who, text FROM (SELECT who, text, pos, n FROM turn WHERE call=?1"
-                                     " ORDER BY pos DESC, n DESC LIMIT ?2) ORDER BY pos, n", &rc);
+    static const struct rows_col cols[] = {{"who", ROWS_TEXT}, {"text", ROWS_TEXT}, {NULL, 0}};
+    static const struct rows_query query = {
+        "last_turns",
+        "SELECT who, text FROM (SELECT who, text, pos, n FROM turn WHERE call=?1"
+        " ORDER BY pos DESC, n DESC LIMIT ?2) ORDER BY pos, n",
+        cols, NULL};
 
-    if (st == NULL)
-        return rc;
-    journal_bind(st, 1, call);
-    journal_bind_int(st, 2, LAST_TURNS);
-    jw_key(b, "last_turns");
-    jw_open(b, '[');
-    while ((sq = sqlite3_step(st)) == SQLITE_ROW && b->rc == 0) {
-        jw_open(b, '{');
-        jw_kstr(b, "who", journal_text(st, 0));
-        jw_kstr(b, "text", journal_text(st, 1));
-        jw_close(b, '}');
-    }
-    jw_close(b, ']');
-    return store_rc(s, sq);
+    return rows_put(s, &query, journal_text(call, 0), LAST_TURNS, b);
 }
 
-/* From a row of CALLS_SQL. */
-#define CALLS_COLUMNS \
-    "id, received_at, accepted_at, live_at, ended_at, reason, summary, outcome, direction, number, state"
+#define CALLS_SQL                                                                                               \
+    "SELECT id, received_at, accepted_at, live_at, ended_at, reason, summary, outcome, direction, number, state" \
+    " FROM call WHERE person=?1 AND person<>''"
 
-static void put_call_members(struct buf *b, sqlite3_stmt *st)
+/* The members of a row of CALLS_SQL. */
+static int put_call(struct store *s, sqlite3_stmt *st, struct buf *b)
 {
     uint64_t begun = journal_u64(st, 2) ? journal_u64(st, 2) : journal_u64(st, 3);
     uint64_t ended = journal_u64(st, 4);
 
+    (void)s;
     jw_kstr(b, "call", journal_text(st, 0));
     jw_kint(b, "at", sqlite3_column_int64(st, 1));
     jw_key(b, "duration_ms");
@@ -165,98 +121,49 @@ static void put_call_members(struct buf *b, sqlite3_stmt *st)
     else
         jw_int(b, begun != 0 && ended > begun ? (int64_t)(ended - begun) : 0);
     jw_kstr(b, "reason", journal_text(st, 5));
-    put_text_or_null(b, "summary", journal_text(st, 6));
-    put_text_or_null(b, "outcome", journal_text(st, 7));
+    rows_put_text_or_null(b, "summary", journal_text(st, 6));
+    rows_put_text_or_null(b, "outcome", journal_text(st, 7));
     jw_kstr(b, "direction", journal_text(st, 8));
     jw_kstr(b, "number", journal_text(st, 9));
     jw_kstr(b, "state", journal_text(st, 10));
+    return 0;
 }
 
-static int put_calls(struct store *s, struct str person, unsigned limit, bool turns, struct buf *b)
+static int put_call_with_turns(struct store *s, sqlite3_stmt *st, struct buf *b)
 {
-    static const char all[] = "SELECT " CALLS_COLUMNS " FROM call WHERE person=?1 AND person<>''"
-                              " ORDER BY id DESC LIMIT ?2";
-    static const char over[] = "SELECT " CALLS_COLUMNS " FROM call WHERE person=?1 AND person<>''"
-                               " AND state='over' ORDER BY id DESC LIMIT ?2";
-    int rc, sq;
-    sqlite3_stmt *st = store_stmt(s, turns ? over : all, &rc);
-
-    if (st == NULL)
-        return rc;
-    journal_bind(st, 1, person);
-    journal_bind_int(st, 2, limit);
-    jw_key(b, "calls");
-    jw_open(b, '[');
-    while ((sq = sqlite3_step(st)) == SQLITE_ROW && b->rc == 0) {
-        jw_open(b, '{');
-        put_call_members(b, st);
-        rc = turns ? put_last_turns(s, journal_text(st, 0), b) : 0;
-        if (rc < 0)
-            return rc;
-        jw_close(b, '}');
-    }
-    jw_close(b, ']');
-    return store_rc(s, sq);
+    (void)put_call(s, st, b);
+    return put_last_turns(s, st, b);
 }
+
+static const struct rows_col no_cols[] = {{NULL, 0}};
+static const struct rows_query calls_of = {"calls", CALLS_SQL " ORDER BY id DESC LIMIT ?2", no_cols, put_call};
+static const struct rows_query calls_over = {"calls", CALLS_SQL " AND state='over' ORDER BY id DESC LIMIT ?2",
+                                             no_cols, put_call_with_turns};
 
 /* ---- For the context of a call. ---- */
 
-static int put_messages(struct store *s, struct str person, unsigned limit, struct buf *b)
-{
-    static const char sql[] = "SELECT m.identity, m.from_them, m.text, m.at FROM identity i JOIN message m"
-                              " ON m.identity=i.identity WHERE i.person=?1 ORDER BY m.at DESC, m.n DESC"
-                              " LIMIT ?2";
-    int rc, sq;
-    sqlite3_stmt *st = store_stmt(s, sql, &rc);
-
-    if (st == NULL)
-        return rc;
-    journal_bind(st, 1, person);
-    journal_bind_int(st, 2, limit);
-    jw_key(b, "messages");
-    jw_open(b, '[');
-    while ((sq = sqlite3_step(st)) == SQLITE_ROW && b->rc == 0) {
-        jw_open(b, '{');
-        jw_kstr(b, "identity", journal_text(st, 0));
-        jw_kbool(b, "from_them", sqlite3_column_int(st, 1) != 0);
-        jw_kstr(b, "text", journal_text(st, 2));
-        jw_kint(b, "at", sqlite3_column_int64(st, 3));
-        jw_close(b, '}');
-    }
-    jw_close(b, ']');
-    return store_rc(s, sq);
-}
+static const struct rows_col message_cols[] = {
+    {"identity", ROWS_TEXT}, {"from_them", ROWS_BOOL}, {"text", ROWS_TEXT}, {"at", ROWS_INT}, {NULL, 0}};
+static const struct rows_query messages_of = {
+    "messages",
+    "SELECT m.identity, m.from_them, m.text, m.at FROM identity i JOIN message m ON m.identity=i.identity"
+    " WHERE i.person=?1 ORDER BY m.at DESC, m.n DESC LIMIT ?2",
+    message_cols, NULL};
 
 /* What is owed: questions to the agent without an answer, and deliveries that are not done. */
-static int put_open(struct store *s, struct str person, struct buf *b)
-{
-    static const char sql[] =
-        "SELECT * FROM ("
-        "SELECT coalesce(CASE WHEN json_valid(t.arguments) THEN json_extract(t.arguments, '$.request') END,"
-        " t.name) AS text, t.at AS at FROM call c JOIN tool_run t ON t.call=c.id WHERE c.person=?1"
-        " AND c.person<>'' AND c.state='over' AND t.state<>'" JOURNAL_TOOL_CLOSED "'"
-        " UNION ALL "
-        "SELECT coalesce(CASE WHEN json_valid(o.payload) THEN json_extract(o.payload, '$.text') END, o.kind),"
-        " o.made_at FROM call c JOIN outbox o ON o.call=c.id WHERE c.person=?1 AND c.person<>''"
-        " AND o.kind IN ('late','handoff') AND o.state " PEOPLE_OPEN_STATE
-        ") ORDER BY at DESC LIMIT 20";
-    int rc, sq;
-    sqlite3_stmt *st = store_stmt(s, sql, &rc);
-
-    if (st == NULL)
-        return rc;
-    journal_bind(st, 1, person);
-    jw_key(b, "open");
-    jw_open(b, '[');
-    while ((sq = sqlite3_step(st)) == SQLITE_ROW && b->rc == 0) {
-        jw_open(b, '{');
-        jw_kstr(b, "text", journal_text(st, 0));
-        jw_kint(b, "at", sqlite3_column_int64(st, 1));
-        jw_close(b, '}');
-    }
-    jw_close(b, ']');
-    return store_rc(s, sq);
-}
+static const struct rows_col open_cols[] = {{"text", ROWS_TEXT}, {"at", ROWS_INT}, {NULL, 0}};
+static const struct rows_query open_of = {
+    "open",
+    "SELECT * FROM ("
+    "SELECT coalesce(CASE WHEN json_valid(t.arguments) THEN json_extract(t.arguments, '$.request') END,"
+    " t.name) AS text, t.at AS at FROM call c JOIN tool_run t ON t.call=c.id WHERE c.person=?1"
+    " AND c.person<>'' AND c.state='over' AND t.state<>'" JOURNAL_TOOL_CLOSED "'"
+    " UNION ALL "
+    "SELECT coalesce(CASE WHEN json_valid(o.payload) THEN json_extract(o.payload, '$.text') END, o.kind),"
+    " o.made_at FROM call c JOIN outbox o ON o.call=c.id WHERE c.person=?1 AND c.person<>''"
+    " AND o.kind IN ('late','handoff') AND o.state " PEOPLE_OPEN_STATE
+    ") ORDER BY at DESC LIMIT 20",
+    open_cols, NULL};
 
 static int history_run(struct op_ask *a, struct store *s)
 {
@@ -269,11 +176,11 @@ static int history_run(struct op_ask *a, struct store *s)
         return buf_puts(b, STR("{\"calls\":[],\"messages\":[],\"open\":[],\"caller\":null}"));
     jw_open(b, '{');
     if (rc == 0)
-        rc = put_calls(s, str_of(person.text), n_calls, true, b);
+        rc = rows_put(s, &calls_over, str_of(person.text), n_calls, b);
     if (rc == 0)
-        rc = put_messages(s, str_of(person.text), n_messages, b);
+        rc = rows_put(s, &messages_of, str_of(person.text), n_messages, b);
     if (rc == 0)
-        rc = put_open(s, str_of(person.text), b);
+        rc = rows_put(s, &open_of, str_of(person.text), 0, b);
     jw_key(b, "caller");
     if (rc == 0)
         rc = people_put(s, str_of(person.text), b);
@@ -285,38 +192,23 @@ int people_history(struct store *s, struct str number, unsigned n_calls, unsigne
                    people_json_fn *fn, void *arg)
 {
     struct op_ask a = {.op.flags = STORE_READ, .run = history_run, .id = number,
-                       .limit = n_calls < LIST_MAX ? n_calls : LIST_MAX,
-                       .at = n_messages < LIST_MAX ? n_messages : LIST_MAX};
+                       .limit = n_calls < ROWS_MAX ? n_calls : ROWS_MAX,
+                       .at = n_messages < ROWS_MAX ? n_messages : ROWS_MAX};
 
     return op_ask(s, &a, fn, arg);
 }
 
 static int past_run(struct op_ask *a, struct store *s)
 {
-    static const char sql[] =
+    static const struct rows_col cols[] = {
+        {"call", ROWS_TEXT}, {"person", ROWS_TEXT}, {"at", ROWS_INT}, {NULL, 0}};
+    static const struct rows_query query = {
+        "calls",
         "SELECT id, person, received_at FROM call WHERE state='over' AND (?1='' OR id<?1)"
-        " AND EXISTS(SELECT 1 FROM turn WHERE turn.call=call.id) ORDER BY id DESC LIMIT ?2";
-    struct buf *b = &a->out;
-    int rc, sq;
-    sqlite3_stmt *st = store_stmt(s, sql, &rc);
+        " AND EXISTS(SELECT 1 FROM turn WHERE turn.call=call.id) ORDER BY id DESC LIMIT ?2",
+        cols, NULL};
 
-    if (st == NULL)
-        return rc;
-    journal_bind(st, 1, a->id);
-    journal_bind_int(st, 2, bounded(a->limit, LIST_MAX));
-    jw_open(b, '{');
-    jw_key(b, "calls");
-    jw_open(b, '[');
-    while ((sq = sqlite3_step(st)) == SQLITE_ROW && b->rc == 0) {
-        jw_open(b, '{');
-        jw_kstr(b, "call", journal_text(st, 0));
-        jw_kstr(b, "person", journal_text(st, 1));
-        jw_kint(b, "at", sqlite3_column_int64(st, 2));
-        jw_close(b, '}');
-    }
-    jw_close(b, ']');
-    jw_close(b, '}');
-    return store_rc(s, sq);
+    return rows_put_object(s, &query, a->id, rows_limit(a->limit), &a->out);
 }
 
 int people_past(struct store *s, struct str before, unsigned limit, people_json_fn *fn, void *arg)
@@ -327,38 +219,25 @@ int people_past(struct store *s, struct str before, unsigned limit, people_json_
 
 /* ---- The API. ---- */
 
+static int put_person_of_row(struct store *s, sqlite3_stmt *st, struct buf *b)
+{
+    return put_identities(s, journal_text(st, 1), b);
+}
+
 static int list_run(struct op_ask *a, struct store *s)
 {
-    static const char sql[] =
+    static const struct rows_col cols[] = {
+        {"number", ROWS_TEXT}, {"person", ROWS_TEXT},     {"name", ROWS_TEXT},      {"language", ROWS_TEXT},
+        {"notes", ROWS_TEXT},  {"first_seen", ROWS_TIME}, {"last_seen", ROWS_TIME}, {"call_count", ROWS_INT},
+        {NULL, 0}};
+    static const struct rows_query query = {
+        "callers",
         "SELECT c.number, p.id, p.name, p.language, p.notes, c.first_seen, c.last_seen, c.calls"
         " FROM caller c JOIN identity i ON i.identity='" PEOPLE_VOICE "' || c.number JOIN person p"
-        " ON p.id=i.person ORDER BY c.last_seen DESC, c.number LIMIT ?1";
-    static const char *const names[] = {"number", "person", "name", "language", "notes"};
-    struct buf *b = &a->out;
-    int rc, sq;
-    sqlite3_stmt *st = store_stmt(s, sql, &rc);
+        " ON p.id=i.person ORDER BY c.last_seen DESC, c.number LIMIT ?2",
+        cols, put_person_of_row};
 
-    if (st == NULL)
-        return rc;
-    journal_bind_int(st, 1, bounded(a->limit, LIST_MAX));
-    jw_open(b, '{');
-    jw_key(b, "callers");
-    jw_open(b, '[');
-    while ((sq = sqlite3_step(st)) == SQLITE_ROW && b->rc == 0) {
-        jw_open(b, '{');
-        for (int i = 0; i < 5; i++)
-            jw_kstr(b, names[i], journal_text(st, i));
-        put_time(b, "first_seen", journal_u64(st, 5));
-        put_time(b, "last_seen", journal_u64(st, 6));
-        jw_kint(b, "call_count", sqlite3_column_int64(st, 7));
-        rc = put_identities(s, journal_text(st, 1), b);
-        if (rc < 0)
-            return rc;
-        jw_close(b, '}');
-    }
-    jw_close(b, ']');
-    jw_close(b, '}');
-    return store_rc(s, sq);
+    return rows_put_object(s, &query, STR_NONE, rows_limit(a->limit), &a->out);
 }
 
 int people_list(struct store *s, unsigned limit, people_json_fn *fn, void *arg)
@@ -376,7 +255,7 @@ static int get_run(struct op_ask *a, struct store *s)
     jw_open(&a->out, '{');
     rc = put_members(s, str_of(person.text), &a->out);
     if (rc == 0)
-        rc = put_calls(s, str_of(person.text), GET_CALLS, false, &a->out);
+        rc = rows_put(s, &calls_of, str_of(person.text), GET_CALLS, &a->out);
     jw_close(&a->out, '}');
     return rc;
 }
@@ -418,46 +297,25 @@ static bool match_of(struct buf *b, struct str query)
     return words > 0;
 }
 
-static int put_hits(struct op_ask *a, struct store *s, struct str match)
-{
-    static const char sql[] =
-        "SELECT t.call, t.at, t.who, t.text, c.number FROM turn_fts f JOIN turn t ON t.n=f.rowid"
-        " JOIN call c ON c.id=t.call WHERE turn_fts MATCH ?1 ORDER BY f.rowid DESC LIMIT ?2";
-    struct buf *b = &a->out;
-    int rc, sq;
-    sqlite3_stmt *st = store_stmt(s, sql, &rc);
-
-    if (st == NULL)
-        return rc;
-    journal_bind(st, 1, match);
-    journal_bind_int(st, 2, bounded(a->limit, LIST_MAX));
-    while ((sq = sqlite3_step(st)) == SQLITE_ROW && b->rc == 0) {
-        jw_open(b, '{');
-        jw_kstr(b, "call", journal_text(st, 0));
-        jw_kint(b, "at", sqlite3_column_int64(st, 1));
-        jw_kstr(b, "who", journal_text(st, 2));
-        jw_kstr(b, "text", journal_text(st, 3));
-        jw_kstr(b, "number", journal_text(st, 4));
-        jw_close(b, '}');
-    }
-    rc = store_rc(s, sq);
-    (void)sqlite3_reset(st);
-    return rc;
-}
-
 static int search_run(struct op_ask *a, struct store *s)
 {
+    static const struct rows_col cols[] = {{"call", ROWS_TEXT}, {"at", ROWS_INT},      {"who", ROWS_TEXT},
+                                           {"text", ROWS_TEXT}, {"number", ROWS_TEXT}, {NULL, 0}};
+    static const struct rows_query query = {
+        "hits",
+        "SELECT t.call, t.at, t.who, t.text, c.number FROM turn_fts f JOIN turn t ON t.n=f.rowid"
+        " JOIN call c ON c.id=t.call WHERE turn_fts MATCH ?1 ORDER BY f.rowid DESC LIMIT ?2",
+        cols, NULL};
     struct buf match;
-    int rc = 0;
+    int rc;
 
     buf_init(&match, 4 * (size_t)OP_KEY_BYTES);
-    jw_open(&a->out, '{');
-    jw_key(&a->out, "hits");
-    jw_open(&a->out, '[');
-    if (match_of(&match, a->text))
-        rc = match.rc < 0 ? match.rc : put_hits(a, s, buf_str(&match));
-    jw_close(&a->out, ']');
-    jw_close(&a->out, '}');
+    if (!match_of(&match, a->text))
+        rc = buf_puts(&a->out, STR("{\"hits\":[]}"));
+    else if (match.rc < 0)
+        rc = match.rc;
+    else
+        rc = rows_put_object(s, &query, buf_str(&match), rows_limit(a->limit), &a->out);
     buf_free(&match);
     return rc;
 }
@@ -473,36 +331,20 @@ int people_search(struct store *s, struct str query, unsigned limit, people_json
 /* Nobody was spoken to: refused by us, failed on our side, or the caller was gone first. */
 static int missed_run(struct op_ask *a, struct store *s)
 {
-    static const char sql[] =
+    static const struct rows_col cols[] = {
+        {"call", ROWS_TEXT},     {"from", ROWS_TEXT},   {"from_kind", ROWS_TEXT}, {"person", ROWS_TEXT},
+        {"name", ROWS_TEXT},     {"reason", ROWS_TEXT}, {"detail", ROWS_TEXT},    {"kind", ROWS_TEXT},
+        {"sip_status", ROWS_INT}, {"at", ROWS_INT},     {"ended_at", ROWS_TIME},  {NULL, 0}};
+    static const struct rows_query query = {
+        "missed",
         "SELECT c.id, c.number, c.number_kind, c.person, coalesce(p.name, ''), c.reason, c.detail,"
         " CASE WHEN c.sip_status<>0 OR c.reason LIKE 'refused%' THEN 'refused'"
         " WHEN c.reason IN ('caller_gone','caller_hung_up') THEN 'abandoned' ELSE 'failed' END,"
         " c.sip_status, c.received_at, c.ended_at FROM call c LEFT JOIN person p ON p.id=c.person"
-        " WHERE c.state='over' AND c.live_at=0 AND c.direction='inbound' ORDER BY c.id DESC LIMIT ?1";
-    static const char *const names[] = {"call", "from", "from_kind", "person", "name", "reason", "detail",
-                                        "kind"};
-    struct buf *b = &a->out;
-    int rc, sq;
-    sqlite3_stmt *st = store_stmt(s, sql, &rc);
+        " WHERE c.state='over' AND c.live_at=0 AND c.direction='inbound' ORDER BY c.id DESC LIMIT ?2",
+        cols, NULL};
 
-    if (st == NULL)
-        return rc;
-    journal_bind_int(st, 1, bounded(a->limit, LIST_MAX));
-    jw_open(b, '{');
-    jw_key(b, "missed");
-    jw_open(b, '[');
-    while ((sq = sqlite3_step(st)) == SQLITE_ROW && b->rc == 0) {
-        jw_open(b, '{');
-        for (int i = 0; i < 8; i++)
-            jw_kstr(b, names[i], journal_text(st, i));
-        jw_kint(b, "sip_status", sqlite3_column_int64(st, 8));
-        jw_kint(b, "at", sqlite3_column_int64(st, 9));
-        put_time(b, "ended_at", journal_u64(st, 10));
-        jw_close(b, '}');
-    }
-    jw_close(b, ']');
-    jw_close(b, '}');
-    return store_rc(s, sq);
+    return rows_put_object(s, &query, STR_NONE, rows_limit(a->limit), &a->out);
 }
 
 int people_missed(struct store *s, unsigned limit, people_json_fn *fn, void *arg)
