@@ -23,10 +23,11 @@
  *   check        true: the instance takes no calls and opens no database; all it does is OC_CMD_CHECK
  */
 
-/* ---- Events, plugin to host. All carry {"event", "at"} and, but for the first two, "call". ---- */
+/* ---- Events, plugin to host. All carry {"event", "at"} and, but for the first three, "call". ---- */
 #define OC_EV_READY "ready"           /* url, port, version, pid, state_dir, reattaching: calls found,
                                          default_country: for national numbers, which the host makes E.164 */
 #define OC_EV_WARNING "warning"       /* text: what an operator should look at */
+#define OC_EV_DRAINING "draining"     /* live, left_ms: no new calls are taken, live ones may finish; no "call" */
 #define OC_EV_INCOMING "call.incoming" /* openai_call_id, from (E.164 or ""), level, direction */
 #define OC_EV_ACCEPTED "call.accepted" /* openai_call_id, model, voice, ms since the webhook */
 #define OC_EV_LIVE "call.live"         /* openai_call_id, reattached: bool, ms since the webhook */
@@ -130,6 +131,13 @@
  * with `text` one JSON string of lines for people; OC_EFAIL when something must be fixed, with the report too.
  */
 #define OC_CMD_CHECK "check"
+
+/*
+ * Before a stop: no new calls are taken, live ones may finish for {seconds}, by default call.drain_seconds. done:
+ * {"live": calls that are still on} when none is any more or the time is up; OC_ECANCELED when calls are taken again
+ * or the instance is stopped meanwhile.
+ */
+#define OC_CMD_DRAIN "drain"
 
 /* A request with the shape of the HTTP API: {method, path, body?}. done: {status, body}. */
 #define OC_CMD_HTTP "http"

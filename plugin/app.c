@@ -18,6 +18,7 @@
 #include "plugin/calls.h"
 #include "plugin/check.h"
 #include "plugin/costs.h"
+#include "plugin/drain.h"
 #include "plugin/feed.h"
 #include "plugin/fetches.h"
 #include "plugin/guard.h"
@@ -383,7 +384,7 @@ static int load_tokens(struct app *app, struct err *e)
     return rc;
 }
 
-static void write_ready(struct app *app, struct buf *b)
+void app_write_ready(struct app *app, struct buf *b)
 {
     const struct config *c = app->config;
     bool v6 = strchr(c->webhook.bind, ':') != NULL;
@@ -405,10 +406,10 @@ static void announce(struct app *app, struct buf *ready)
     struct buf b;
 
     jw_open(ready, '{');
-    write_ready(app, ready);
+    app_write_ready(app, ready);
     jw_close(ready, '}');
     notice_begin(&b, OC_EV_READY, STR(""));
-    write_ready(app, &b);
+    app_write_ready(app, &b);
     notice_send(app, &b, OC_EV_READY, STR(""));
 }
 
@@ -442,6 +443,8 @@ static int start_parts(struct app *app, struct err *e)
         rc = costs_open(&app->costs, app, e);
     if (rc == 0)
         rc = guard_open(&app->guard, app);
+    if (rc == 0)
+        rc = drain_open(&app->drain, app);
     if (rc == 0)
         rc = calls_open(&app->calls, app);
     if (rc == 0)
@@ -621,6 +624,8 @@ void app_stop(struct app *app, int how, uint32_t grace_ms)
     if (app->phase == APP_STOPPING || app->phase == APP_STOPPED)
         return;
     app->phase = APP_STOPPING;
+    drain_close(app->drain); /* whoever waits for it hears that it is over */
+    app->drain = NULL;
     if (app->routes != NULL)
         routes_drain(app->routes);
     if (app->httpd != NULL)
@@ -633,67 +638,4 @@ void app_stop(struct app *app, int how, uint32_t grace_ms)
     }
     (void)calls_end(app->calls, STR(""), CALL_REASON_SHUTDOWN, STR(""));
     timer_set(app->grace, loop_now_ms(app->loop) + STOP_POLL_MS);
-}
-
-/* ---- Status ---- */
-
-static const char *status_word(struct app *app, const struct store_health *h)
-{
-    return app->phase != APP_RUNNING            ? "stopping"
-           : app->degraded || h->failing        ? "degraded" : "ok";
-}
-
-static void write_database(struct buf *out, const struct store_health *h)
-{
-    jw_key(out, "database");
-    jw_open(out, '{');
-    jw_kbool(out, "failing", h->failing);
-    jw_kstrc(out, "last_failure", h->text[0] ? h->text : NULL);
-    jw_kstrc(out, "set_aside", h->set_aside ? h->aside_path : NULL);
-    jw_kint(out, "schema", h->schema_version);
-    jw_kint(out, "queued", h->queued);
-    jw_kint(out, "commits", (int64_t)h->commits);
-    jw_kint(out, "operations", (int64_t)h->operations);
-    jw_close(out, '}');
-}
-
-static void write_http(struct buf *out, const struct httpd *httpd)
-{
-    struct httpd_stats s;
-
-    httpd_stats_read(httpd, &s);
-    jw_key(out, "http");
-    jw_open(out, '{');
-    jw_kint(out, "connections", s.conns);
-    jw_kint(out, "requests", (int64_t)s.requests);
-    jw_kint(out, "refused_connections", (int64_t)s.refused_conns);
-    jw_kint(out, "shed_connections", (int64_t)s.shed_conns);
-    jw_kint(out, "bad_requests", (int64_t)s.bad_requests);
-    jw_kint(out, "timeouts", (int64_t)s.timeouts);
-    jw_close(out, '}');
-}
-
-void app_status(struct app *app, bool open, struct buf *out)
-{
-    struct store_health h = {0};
-
-    if (app->store != NULL)
-        store_health_read(app->store, &h);
-    jw_open(out, '{');
-    jw_kstrc(out, "status", status_word(app, &h));
-    if (!open && app->phase == APP_RUNNING) {
-        write_ready(app, out);
-        jw_kint(out, "uptime_ms", (int64_t)(clock_wall_ms() - app->started_wall_ms));
-        jw_kint(out, "live", calls_live(app->calls));
-        jw_kint(out, "calls", calls_count(app->calls));
-        jw_kint(out, "held_by_others", calls_held_by_others(app->calls));
-        jw_kint(out, "max_concurrent", app->config->call.max_concurrent);
-        jw_kstrc(out, "model", app->config->openai.model);
-        jw_kstrc(out, "agent", runs_available(app->runs) ? "available" : "none configured");
-        jw_key(out, "costs");
-        costs_write(app->costs, out);
-        write_database(out, &h);
-        write_http(out, app->httpd);
-    }
-    jw_close(out, '}');
 }

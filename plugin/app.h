@@ -18,6 +18,7 @@ struct bearers;
 struct calls;
 struct checks;
 struct costs;
+struct drain;
 struct feed;
 struct fetches;
 struct guard;
@@ -66,6 +67,7 @@ struct app {
     struct runs *runs;
     struct costs *costs;
     struct guard *guard;
+    struct drain *drain;
     struct calls *calls;
     struct lines *lines;
     struct recordings *recordings; /* files */
@@ -104,7 +106,14 @@ void app_close(struct app *app);
 void app_persons_changed(struct app *app);
 /* OC_CMD_POLICY_SET. ERR_INVALID. */
 int app_set_policy(struct app *app, struct str json, struct err *e);
+/* Writes the fields of the `ready` object into the open object. */
+void app_write_ready(struct app *app, struct buf *b);
+
+/* ---- status.c ---- */
 /* Writes the status object. `open`: what a stranger may see. */
 void app_status(struct app *app, bool open, struct buf *out);
+const char *app_status_word(struct app *app); /* "ok", "degraded", "draining", "stopping" */
+/* New calls are taken now. */
+bool app_takes_calls(struct app *app);
 
 #endif

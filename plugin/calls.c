@@ -523,6 +523,16 @@ unsigned calls_count(const struct calls *cs)
     return cs->n;
 }
 
+unsigned calls_talking(const struct calls *cs)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < cs->n_buckets; i++)
+        for (const struct live *lc = cs->buckets[i]; lc != NULL; lc = lc->next)
+            n += !lc->refused && !(lc->has_line && lines_queued(cs->app->lines, str_of(lc->id)));
+    return n;
+}
+
 int calls_end(struct calls *cs, struct str id, enum call_reason reason, struct str detail)
 {
     struct call_event ev = {.kind = CALL_EV_END};

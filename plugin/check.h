@@ -30,7 +30,7 @@ void checks_run(struct checks *c, routes_fn *fn, void *arg);
 int check_text(struct buf *out, struct str report);
 
 /* GET /health?probe=NONCE, 32 hex digits: tells the nonce and which instance answers. false: no such query. */
-bool check_health(const struct app *app, struct str query, struct buf *out);
+bool check_health(struct app *app, struct str query, struct buf *out);
 /* Whether a verified webhook is a probe of ours; writes the answer to it. */
 bool check_is_probe(struct str body, struct buf *answer);
 /* httpd's handler of an instance that only checks; arg is the struct app. */

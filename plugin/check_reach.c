@@ -35,14 +35,14 @@ static bool is_nonce(struct str s)
     return s.n == CHECK_NONCE_BYTES - 1;
 }
 
-bool check_health(const struct app *app, struct str query, struct buf *out)
+bool check_health(struct app *app, struct str query, struct buf *out)
 {
     struct str nonce = str_skip(query, 6);
 
     if (!str_starts(query, STR("probe=")) || !is_nonce(nonce))
         return false;
     jw_open(out, '{');
-    jw_kstrc(out, "status", app->phase != APP_RUNNING ? "stopping" : app->degraded ? "degraded" : "ok");
+    jw_kstrc(out, "status", app_status_word(app));
     jw_kstrc(out, "instance", app->instance);
     jw_kstr(out, "probe", nonce);
     jw_close(out, '}');

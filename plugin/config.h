@@ -88,7 +88,7 @@ struct config { /* every text is NUL-terminated, "" when not set */
     struct {
         const char *instructions, *greeting;
         bool auto_end_on_silence, interruption_enabled, record_calls;
-        uint32_t max_duration_min, silence_timeout_s, max_concurrent, max_per_caller_hour;
+        uint32_t max_duration_min, silence_timeout_s, max_concurrent, max_per_caller_hour, drain_s;
         uint32_t filler_after_ms, progress_every_ms, tool_timeout_ms;
     } call;
     struct {

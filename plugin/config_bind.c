@@ -95,6 +95,7 @@ static const struct member members[] = {
     BOOL(VOICE "call.interruption_enabled", call.interruption_enabled),
     U32(VOICE "call.max_concurrent", call.max_concurrent),
     U32(VOICE "call.max_per_caller_hour", call.max_per_caller_hour),
+    U32(VOICE "call.drain_seconds", call.drain_s),
     U32(VOICE "call.filler_after_ms", call.filler_after_ms),
     U32(VOICE "call.progress_every_ms", call.progress_every_ms),
     U32(VOICE "call.tool_timeout_ms", call.tool_timeout_ms),

@@ -10,6 +10,7 @@
 #include "plugin/calls.h"
 #include "plugin/config.h"
 #include "plugin/costs.h"
+#include "plugin/drain.h"
 #include "plugin/lines_int.h"
 #include "plugin/notice.h"
 #include "plugin/owner.h"
@@ -373,6 +374,10 @@ void dial_ask(struct app *app, const struct json *body, struct str idem, struct 
     if (!to.allow) {
         log_info(&app->log, "a call that %.*s asked for is refused: %s", STR_ARG(by), to.reason);
         refuse(fn, arg, strcmp(to.reason, "not_e164") == 0 ? 400 : 403, to.reason, to.text);
+        return;
+    }
+    if (drain_active(app->drain)) {
+        refuse(fn, arg, 503, "draining", "the channel is about to stop and places no new calls; try again later");
         return;
     }
     cap = costs_refusal(app->costs, str_of(to.number));

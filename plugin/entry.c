@@ -10,6 +10,8 @@
 #include "plugin/base/mem.h"
 #include "plugin/chats.h"
 #include "plugin/check.h"
+#include "plugin/config.h"
+#include "plugin/drain.h"
 #include "plugin/net/loop.h"
 #include "plugin/routes.h"
 #include "plugin/runs.h"
@@ -170,6 +172,35 @@ static void on_check(void *arg, int status, struct str body)
     inbox_free(in);
 }
 
+static void on_drained(void *arg, int rc, unsigned live)
+{
+    struct inbox *in = arg;
+    struct buf b;
+
+    buf_init(&b, 64);
+    jw_open(&b, '{');
+    jw_kint(&b, "live", live);
+    jw_close(&b, '}');
+    answer(in->done, in->arg, to_result(rc), buf_str(&b));
+    buf_free(&b);
+    inbox_free(in);
+}
+
+/* true: on_drained() comes, or came. */
+static bool run_drain(struct inbox *in, const struct json *args)
+{
+    struct app *app = in->inst->app;
+    int64_t seconds = json_get_int(args, "seconds", (int64_t)app->config->call.drain_s);
+
+    if (seconds < 0 || seconds > (int64_t)DRAIN_MAX_S)
+        answer_error(in->done, in->arg, OC_EINVAL, "seconds: 0 to 3600");
+    else if (drain_begin(app->drain, (uint32_t)seconds, on_drained, in) == 0)
+        return true;
+    else
+        answer_error(in->done, in->arg, OC_ENOMEM, "out of memory");
+    return false;
+}
+
 /* The request's body is a JSON value of any kind, or absent. */
 static void run_http(struct inbox *in, const struct json *args)
 {
@@ -204,6 +235,8 @@ static bool command_with(struct inbox *in, const struct json *args)
         runs_acting(app->runs, json_get_str(args, "run"), on_acting, in);
         return true;
     }
+    if (str_eqc(name, OC_CMD_DRAIN))
+        return run_drain(in, args);
     if (str_eqc(name, OC_CMD_HTTP)) {
         run_http(in, args);
         return true;

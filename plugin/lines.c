@@ -9,6 +9,7 @@
 #include "plugin/calls.h"
 #include "plugin/config.h"
 #include "plugin/destinations.h"
+#include "plugin/drain.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -169,7 +170,7 @@ static bool has_room(void *arg)
 {
     struct lines *ls = arg;
 
-    return calls_live(ls->app->calls) <= ls->app->config->call.max_concurrent;
+    return !drain_active(ls->app->drain) && calls_live(ls->app->calls) <= ls->app->config->call.max_concurrent;
 }
 
 static void go(void *arg, struct str call, struct str label)
@@ -243,6 +244,18 @@ void lines_settings(const struct lines *ls, bool outbound, struct str other, str
 bool lines_has(const struct lines *ls, struct str call)
 {
     return ls != NULL && *slot(ls, call) != NULL;
+}
+
+bool lines_queued(const struct lines *ls, struct str call)
+{
+    const struct trunk *t = ls != NULL ? *slot(ls, call) : NULL;
+
+    return t != NULL && t->m.phase == LINE_QUEUED;
+}
+
+void lines_look(struct lines *ls)
+{
+    pacer_look(ls->pacer);
 }
 
 unsigned lines_can(const struct lines *ls, struct str call)

@@ -31,6 +31,8 @@ void lines_close(struct lines *ls, void (*closed)(void *arg), void *arg);
 /* ---- For the model's side ---- */
 
 bool lines_has(const struct lines *ls, struct str call);
+bool lines_queued(const struct lines *ls, struct str call); /* its dial waits: for its time, or for room */
+void lines_look(struct lines *ls); /* there may be room for dials again */
 /* What the call can do now, as a JSON array of names and of parties; for the API and prompts. */
 void lines_describe(const struct lines *ls, struct str call, struct buf *out);
 unsigned lines_can(const struct lines *ls, struct str call); /* LINE_CAN_*; 0: the call is not live */

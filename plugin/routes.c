@@ -8,6 +8,7 @@
 #include "plugin/base/mem.h"
 #include "plugin/bearer.h"
 #include "plugin/check.h"
+#include "plugin/drain.h"
 #include "plugin/feed.h"
 #include "plugin/guard.h"
 #include "plugin/lines.h"
@@ -211,7 +212,7 @@ static void answer_api(struct routes *r, struct str method, struct str target, s
     enum journal_query what;
     unsigned limit;
 
-    if (dial_route(&ask) || action_route(&ask) || recorded_route(&ask, x) || people_route(&ask))
+    if (dial_route(&ask) || action_route(&ask) || drain_route(&ask) || recorded_route(&ask, x) || people_route(&ask))
         return;
     if (str_eq(path, STR("/check")) && str_eq(method, STR("POST"))) {
         checks_run(r->app->checks, fn, arg);
@@ -353,6 +354,17 @@ static void answer_health(struct routes *r, struct httpd_exchange *x)
     buf_free(&b);
 }
 
+/* For whoever leads traffic here, a proxy or a supervisor: 200 while new calls are taken. */
+static void answer_ready(struct routes *r, struct httpd_exchange *x)
+{
+    struct buf b;
+
+    buf_init(&b, 1024);
+    app_status(r->app, true, &b);
+    send_json(x, app_takes_calls(r->app) ? 200 : 503, buf_str(&b));
+    buf_free(&b);
+}
+
 void routes_handle(void *arg, struct httpd_exchange *x)
 {
     struct routes *r = arg;
@@ -373,6 +385,8 @@ void routes_handle(void *arg, struct httpd_exchange *x)
         lines_hook(r->app->lines, x);
     } else if (str_eq(path, STR("/health")) && reads) {
         answer_health(r, x);
+    } else if (str_eq(path, STR("/ready")) && reads) {
+        answer_ready(r, x);
     } else if (!authorized(r, x)) {
         return;
     } else if (str_eq(path, STR("/events")) && reads) {

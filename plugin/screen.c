@@ -5,8 +5,9 @@
 #include "plugin/app.h"
 #include "plugin/base/json.h"
 #include "plugin/calls.h"
-#include "plugin/costs.h"
 #include "plugin/config.h"
+#include "plugin/costs.h"
+#include "plugin/drain.h"
 #include "plugin/guard.h"
 #include "plugin/notice.h"
 
@@ -28,7 +29,10 @@ void screen_limit(const struct app *app, struct calls_incoming *in, unsigned pen
     in->limit = CALL_REASON_NONE;
     if (!in->verdict.accept)
         return;
-    if (calls_live(app->calls) + pending >= app->config->call.max_concurrent) {
+    if (drain_active(app->drain)) {
+        in->limit = CALL_REASON_REFUSED_DRAINING;
+        in->limit_text = "about to stop; no new calls are taken";
+    } else if (calls_live(app->calls) + pending >= app->config->call.max_concurrent) {
         in->limit = CALL_REASON_REFUSED_BUSY;
         in->limit_text = "too many calls at once";
     } else if ((cap = costs_refusal(app->costs, number)) != COST_CAP_NONE) {
@@ -57,7 +61,9 @@ const char *screen_detail(const struct calls_incoming *in)
 
 int screen_sip_status(const struct calls_incoming *in)
 {
-    return in->verdict.accept ? SCREEN_BUSY : in->verdict.sip_status;
+    if (!in->verdict.accept)
+        return in->verdict.sip_status;
+    return in->limit == CALL_REASON_REFUSED_DRAINING ? DRAIN_SIP_STATUS : SCREEN_BUSY;
 }
 
 void screen_row(const struct app *app, const struct id *id, const struct phone *from,

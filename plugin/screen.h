@@ -14,13 +14,14 @@
 struct app;
 struct calls_incoming;
 
-#define SCREEN_BUSY 486 /* SIP Busy Here: of every limit, so that nobody learns which */
+#define SCREEN_BUSY 486 /* SIP Busy Here: of every limit, so that nobody learns which (but see drain.h) */
 
 /* A refusal by a list stays one; attestation may only lower the level. number: E.164 or "". */
 void screen_caller(const struct app *app, struct str number, enum access_attestation a, struct caller_verdict *out);
 /*
- * Sets in->limit for a caller who may call: too many calls at once (pending: claims under way), too many from this
- * number, or what may be spent today is spent. A call that is not refused counts towards its number's.
+ * Sets in->limit for a caller who may call: it drains (drain.h), too many calls at once (pending: claims under way),
+ * too many from this number, or what may be spent today is spent. A call that is not refused counts towards its
+ * number's.
  */
 void screen_limit(const struct app *app, struct calls_incoming *in, unsigned pending);
 bool screen_takes(const struct calls_incoming *in);

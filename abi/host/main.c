@@ -46,7 +46,7 @@ struct options {
 struct report {
     pthread_mutex_t lock;
     int bell; /* eventfd */
-    bool failed, checked, stopped, freed;
+    bool failed, checked, drained, stopped, freed;
 };
 
 struct host {
@@ -57,7 +57,7 @@ struct host {
     struct report report;
     int signals; /* signalfd */
     pthread_t freer; /* while freeing */
-    bool stopping, freeing;
+    bool draining, stopping, freeing;
     bool check, json; /* only look whether all is set up */
     bool check_good;
     int code;
@@ -76,8 +76,9 @@ static const char usage[] =
     "  --help         this text\n"
     "\n"
     "Events are JSON lines on stdout, the first is {\"event\":\"ready\",\"url\":...}; log lines go to\n"
-    "stderr. SIGTERM or SIGINT stops in order and leaves live calls to OpenAI, so that the next start\n"
-    "takes them up again; a second one ends the program at once.\n"
+    "stderr. SIGTERM or SIGINT stops in order. With call.drain_seconds new calls are refused and live ones\n"
+    "may finish before; a second signal stops without waiting for them. Calls that are live then go on at\n"
+    "OpenAI, and the next start takes them up again. A signal while it stops ends the program at once.\n"
     "Exit code: 0 stopped in order, 1 could not start or the check failed, 2 the configuration has\n"
     "faults.\n";
 
@@ -186,6 +187,16 @@ static void on_started(void *arg, int code, struct oc_str json)
     ring(&h->report, &h->report.failed);
 }
 
+/* Whatever came of it: the time of waiting is over. */
+static void on_drained(void *arg, int code, struct oc_str json)
+{
+    struct host *h = arg;
+
+    (void)code;
+    (void)json;
+    ring(&h->report, &h->report.drained);
+}
+
 static void on_stopped(void *arg, int code, struct oc_str json)
 {
     struct host *h = arg;
@@ -234,6 +245,23 @@ static bool stop_begin(struct host *h, int code)
     return free_begin(h);
 }
 
+static bool leave_calls(struct host *h)
+{
+    say(h, OC_LOG_INFO, "stopping; live calls go on at OpenAI");
+    return stop_begin(h, EXIT_OK);
+}
+
+/* Live calls may finish first, as the configuration says; a plugin that knows nothing of it is stopped. */
+static bool drain_begin(struct host *h)
+{
+    const struct oc_request req = {.size = sizeof(req), .name = {OC_CMD_DRAIN, strlen(OC_CMD_DRAIN)}};
+
+    h->draining = true;
+    if (OC_HAS(h->plugin, command) && h->plugin->command(h->instance, &req, on_drained, h) == OC_OK)
+        return true;
+    return leave_calls(h);
+}
+
 /* What the plugin's threads have reported since; false when the program must end at once. */
 static bool on_report(struct host *h)
 {
@@ -244,6 +272,8 @@ static bool on_report(struct host *h)
         return stop_begin(h, EXIT_FAULT);
     if (is_set(&h->report, &h->report.checked) && !h->stopping)
         return stop_begin(h, h->check_good ? EXIT_OK : EXIT_FAULT);
+    if (is_set(&h->report, &h->report.drained) && !h->stopping)
+        return leave_calls(h);
     if (is_set(&h->report, &h->report.stopped) && !h->freeing)
         return free_begin(h);
     return true;
@@ -260,8 +290,7 @@ static bool on_signal(struct host *h)
         return false;
     if (h->check)
         return stop_begin(h, EXIT_FAULT);
-    say(h, OC_LOG_INFO, "stopping; live calls go on at OpenAI");
-    return stop_begin(h, EXIT_OK);
+    return h->draining ? leave_calls(h) : drain_begin(h);
 }
 
 /* Waits for signals and reports until the instance is gone; the program's exit code. */

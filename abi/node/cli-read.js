@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// `openclaw voice status|calls|show|transcript|callers|missed|handoffs|why`: what there is to look at.
+// `openclaw voice status|drain|calls|show|transcript|callers|missed|handoffs|why`: what there is to look at.
 import { ask, line, seconds, time } from "./cli-ask.js";
 
 function printFields(answer) {
@@ -57,8 +57,18 @@ function printHandoffs({ handoffs = [] }) {
   for (const h of handoffs) line(h.id, time(h.created_at ?? h.at), h.call, h.channel, h.to, h.state, h.error);
 }
 
+function printDrain({ status, draining }) {
+  if (!draining) console.log(status === "ok" ? "Calls are taken again." : status);
+  else console.log(`No new calls are taken. ${draining.live} live; the rest may take ${seconds(draining.left_ms)}.`);
+}
+
 export function registerReading(add) {
   add("status", "how the channel is").action((o) => ask("voice.status", {}, o, printFields));
+  add("drain", "before a stop: no new calls, live ones may finish; look again by `openclaw voice status`")
+    .option("--seconds <n>", "at most so long; call.drain_seconds of the configuration otherwise")
+    .option("--cancel", "take calls again", false)
+    .action((o) => ask("voice.drain", { seconds: o.seconds === undefined ? undefined : Number(o.seconds), cancel: o.cancel }, o,
+      printDrain, { change: true }));
   add("calls", "the latest calls").action((o) => ask("voice.calls", {}, o, printCalls));
   add("show <call>", "one call: how it stands, how it ended, what can be done to it")
     .action((id, o) => ask("voice.call", { id }, o, printCall));

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Gateway methods: voice.status, voice.calls, voice.call {id}, voice.transcript {id}, voice.why {id},
 // voice.actions {id}, the whole HTTP API as voice.http {method?, path, body?}, and what places and steers calls
-// (rpc-calls.js). voice.check is the dry run.
+// (rpc-calls.js). voice.check is the dry run; voice.drain {seconds?, cancel?} takes no new calls before a stop, which the
+// gateway gives a channel 5 s for, or takes them again.
 import { checkRunning } from "./check.js";
 import { actionsOf, Refusal } from "./dial.js";
 import { CALL_METHODS } from "./rpc-calls.js";
@@ -69,7 +70,13 @@ const METHODS = {
   "voice.http": method(http),
 };
 
-const CHANGES = { ...CALL_METHODS, "voice.check": (account) => checkRunning(state.runtime, account) };
+async function drain(account, { seconds, cancel = false }) {
+  const { status, body } = await account.http(cancel ? "DELETE" : "POST", "/drain", seconds === undefined ? undefined : { seconds });
+  if (status < 300) return body;
+  throw Object.assign(new Error(body.error), { shape: invalid(body.error) });
+}
+
+const CHANGES = { ...CALL_METHODS, "voice.drain": drain, "voice.check": (account) => checkRunning(state.runtime, account) };
 
 export function registerMethods(api) {
   for (const [name, handler] of Object.entries(METHODS)) {

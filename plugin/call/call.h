@@ -108,6 +108,7 @@ enum call_reason {
     CALL_REASON_COST_LIMIT,       /* detail says which limit was reached */
     CALL_REASON_REFUSED_COST,     /* a day's limit is used up; detail says which */
     CALL_REASON_REFUSED_RATE,     /* too many calls from one number */
+    CALL_REASON_REFUSED_DRAINING, /* the instance is about to stop */
     CALL_REASONS
 };
 

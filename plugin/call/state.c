@@ -15,7 +15,7 @@ static const char *const reason_names[CALL_REASONS] = {
     "session_expired", "operator",      "shutdown",        "refused_policy", "refused_busy",
     "caller_gone",    "accept_failed",  "attach_failed",   "control_lost",  "model_failed",
     "ended_while_down", "not_connected", "transferred",    "voicemail",     "canceled",
-    "cost_limit",     "refused_cost",   "refused_rate"};
+    "cost_limit",     "refused_cost",   "refused_rate",  "refused_draining"};
 
 const char *call_reason_name(enum call_reason r)
 {
