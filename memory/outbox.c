@@ -3,110 +3,41 @@
 
 #include "memory/people_int.h"
 #include "memory/rows.h"
+#include "memory/sql_op.h"
 #include "plugin/base/arena.h"
-#include "plugin/base/json.h"
 #include "plugin/base/mem.h"
-
-#include <string.h>
 
 #define ROWS_BYTES ((size_t)64 << 20)
 #define OWNERS_MAX 64
 
 /* ---- Rows. ---- */
 
-struct put {
-    struct op o;
-    struct outbox_row row;
-};
-
-/* '' is stored as NULL: a row without a call. A call that is gone (forgotten) is not found. */
-static int check_call(struct store *s, struct str call)
-{
-    int64_t stands = 0;
-    int rc = call.n == 0 ? 0 : people_int(s, "SELECT 1 FROM call WHERE id=?1", call, STR_NONE, 0, &stands);
-
-    return rc < 0 ? rc : call.n == 0 || stands ? 0 : ERR_NOT_FOUND;
-}
-
-static int put_run(struct store_op *op, struct store *s, struct sqlite3 *db)
-{
-    static const char sql[] =
-        "INSERT INTO outbox(id, call, owner, kind, state, payload, error, attempts, made_at, due_at)"
-        " VALUES(?1, nullif(?2, ''), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT(id) DO NOTHING";
-    const struct outbox_row *row = &((struct put *)op)->row;
-    sqlite3_stmt *st;
-    int rc = check_call(s, row->call);
-
-    (void)db;
-    if (rc < 0)
-        return rc;
-    st = store_stmt(s, sql, &rc);
-    if (st == NULL)
-        return rc;
-    journal_bind(st, 1, row->id);
-    journal_bind(st, 2, row->call);
-    journal_bind(st, 3, store_owner(s));
-    journal_bind(st, 4, row->kind);
-    journal_bind(st, 5, row->state);
-    journal_bind(st, 6, row->payload);
-    journal_bind(st, 7, row->error);
-    journal_bind_int(st, 8, row->attempts);
-    journal_bind_int(st, 9, row->made_at);
-    journal_bind_int(st, 10, row->due_at);
-    return journal_step(s, st);
-}
-
-static int save_run(struct store_op *op, struct store *s, struct sqlite3 *db)
-{
-    static const char sql[] = "UPDATE outbox SET state=?2, payload=iif(?3='', payload, ?3), error=?4,"
-                              " attempts=?5, due_at=?6 WHERE id=?1";
-    const struct outbox_row *row = &((struct put *)op)->row;
-    int rc;
-    sqlite3_stmt *st = store_stmt(s, sql, &rc);
-
-    if (st == NULL)
-        return rc;
-    journal_bind(st, 1, row->id);
-    journal_bind(st, 2, row->state);
-    journal_bind(st, 3, row->payload);
-    journal_bind(st, 4, row->error);
-    journal_bind_int(st, 5, row->attempts);
-    journal_bind_int(st, 6, row->due_at);
-    rc = journal_step(s, st);
-    return rc == 0 && sqlite3_changes64(db) == 0 ? ERR_NOT_FOUND : rc;
-}
-
-static int push_row(struct store *s, const struct outbox_row *row, outbox_fn *fn, void *arg,
-                    int (*run)(struct store_op *, struct store *, struct sqlite3 *))
-{
-    struct put *p;
-    void *block;
-    char *text;
-    int rc = op_make(&block, &text, sizeof *p, row->id.n + row->call.n + row->kind.n + row->state.n +
-                                                   row->payload.n + row->error.n);
-
-    if (rc < 0)
-        return rc;
-    p = block;
-    p->row = *row;
-    p->row.id = op_pack(&text, row->id);
-    p->row.call = op_pack(&text, row->call);
-    p->row.kind = op_pack(&text, row->kind);
-    p->row.state = op_pack(&text, row->state);
-    p->row.payload = op_pack(&text, row->payload);
-    p->row.error = op_pack(&text, row->error);
-    p->o = (struct op){{.run = run, .done = op_done, .flags = STORE_RETRY, .bytes = p->o.op.bytes}, fn, arg};
-    return op_push(s, &p->o.op);
-}
+/*
+ * What a put says besides its columns: a call of '' is stored as NULL, one that is gone (forgotten) is not found, and
+ * a row that is there already stays as it is, but counts as changed.
+ */
+#define OF_CALL " WHERE ?2='' OR EXISTS (SELECT 1 FROM call WHERE id=?2) ON CONFLICT(id) DO UPDATE SET id=id"
 
 int outbox_put(struct store *s, const struct outbox_row *row, outbox_fn *fn, void *arg)
 {
-    return push_row(s, row, fn, arg, put_run);
+    const struct sql_op op = {
+        .sql = "INSERT INTO outbox(id, call, kind, state, payload, error, owner, attempts, made_at, due_at)"
+               " SELECT ?1, nullif(?2, ''), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10" OF_CALL,
+        .texts = {row->id, row->call, row->kind, row->state, row->payload, row->error}, .n_texts = 6, .owner = true,
+        .ints = {row->attempts, row->made_at, row->due_at}, .n_ints = 3, .must_change = true};
+
+    return sql_op_push(s, &op, fn, arg);
 }
 
 int outbox_save(struct store *s, const struct outbox_row *row, outbox_fn *fn, void *arg)
 {
-    return push_row(s, row, fn, arg, save_run);
+    const struct sql_op op = {
+        .sql = "UPDATE outbox SET state=?2, payload=iif(?3='', payload, ?3), error=?4, attempts=?5, due_at=?6"
+               " WHERE id=?1",
+        .texts = {row->id, row->state, row->payload, row->error}, .n_texts = 4,
+        .ints = {row->attempts, row->due_at}, .n_ints = 2, .must_change = true};
+
+    return sql_op_push(s, &op, fn, arg);
 }
 
 /* ---- What is open. ---- */
@@ -216,92 +147,25 @@ int outbox_open_rows(struct store *s, unsigned limit, outbox_rows_fn *fn, void *
 
 /* ---- Handoffs. ---- */
 
-struct handoff {
-    struct op o;
-    struct handoff_row row;
-};
-
-static int handoff_put_run(struct store_op *op, struct store *s, struct sqlite3 *db)
-{
-    static const char sql[] = "INSERT INTO handoff(id, call, channel, dest, reason, state, error, at, sent_at)"
-                              " VALUES(?1, nullif(?2, ''), ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
-                              " ON CONFLICT(id) DO NOTHING";
-    const struct handoff_row *row = &((struct handoff *)op)->row;
-    sqlite3_stmt *st;
-    int rc = check_call(s, row->call);
-
-    (void)db;
-    if (rc < 0)
-        return rc;
-    st = store_stmt(s, sql, &rc);
-    if (st == NULL)
-        return rc;
-    journal_bind(st, 1, row->id);
-    journal_bind(st, 2, row->call);
-    journal_bind(st, 3, row->channel);
-    journal_bind(st, 4, row->to);
-    journal_bind(st, 5, row->reason);
-    journal_bind(st, 6, row->state);
-    journal_bind(st, 7, row->error);
-    journal_bind_int(st, 8, row->at);
-    journal_bind_int(st, 9, row->sent_at);
-    return journal_step(s, st);
-}
-
-static int handoff_save_run(struct store_op *op, struct store *s, struct sqlite3 *db)
-{
-    static const char sql[] = "UPDATE handoff SET state=?2, error=?3, sent_at=iif(?4=0, sent_at, ?4)"
-                              " WHERE id=?1";
-    const struct handoff_row *row = &((struct handoff *)op)->row;
-    int rc;
-    sqlite3_stmt *st = store_stmt(s, sql, &rc);
-
-    if (st == NULL)
-        return rc;
-    journal_bind(st, 1, row->id);
-    journal_bind(st, 2, row->state);
-    journal_bind(st, 3, row->error);
-    journal_bind_int(st, 4, row->sent_at);
-    rc = journal_step(s, st);
-    return rc == 0 && sqlite3_changes64(db) == 0 ? ERR_NOT_FOUND : rc;
-}
-
-static int push_handoff(struct store *s, const struct handoff_row *row, outbox_fn *fn, void *arg,
-                        int (*run)(struct store_op *, struct store *, struct sqlite3 *))
-{
-    struct handoff *h;
-    void *block;
-    char *text;
-    int rc = op_make(&block, &text, sizeof *h,
-                     row->id.n + row->call.n + row->channel.n + row->to.n + row->reason.n + row->state.n +
-                         row->error.n);
-
-    if (rc < 0)
-        return rc;
-    h = block;
-    h->row = *row;
-    h->row.id = op_pack(&text, row->id);
-    h->row.call = op_pack(&text, row->call);
-    h->row.channel = op_pack(&text, row->channel);
-    h->row.to = op_pack(&text, row->to);
-    h->row.reason = op_pack(&text, row->reason);
-    h->row.state = op_pack(&text, row->state);
-    h->row.error = op_pack(&text, row->error);
-    h->o = (struct op){{.run = run, .done = op_done, .flags = STORE_RETRY, .bytes = h->o.op.bytes}, fn, arg};
-    return op_push(s, &h->o.op);
-}
-
 int handoff_put(struct store *s, const struct handoff_row *row, outbox_fn *fn, void *arg)
 {
-    return push_handoff(s, row, fn, arg, handoff_put_run);
+    const struct sql_op op = {
+        .sql = "INSERT INTO handoff(id, call, channel, dest, reason, state, error, at, sent_at)"
+               " SELECT ?1, nullif(?2, ''), ?3, ?4, ?5, ?6, ?7, ?8, ?9" OF_CALL,
+        .texts = {row->id, row->call, row->channel, row->to, row->reason, row->state, row->error}, .n_texts = 7,
+        .ints = {row->at, row->sent_at}, .n_ints = 2, .must_change = true};
+
+    return sql_op_push(s, &op, fn, arg);
 }
 
 int handoff_save(struct store *s, struct str id, struct str state, struct str error, uint64_t sent_at,
                  outbox_fn *fn, void *arg)
 {
-    struct handoff_row row = {.id = id, .state = state, .error = error, .sent_at = sent_at};
+    const struct sql_op op = {
+        .sql = "UPDATE handoff SET state=?2, error=?3, sent_at=iif(?4=0, sent_at, ?4) WHERE id=?1",
+        .texts = {id, state, error}, .n_texts = 3, .ints = {sent_at}, .n_ints = 1, .must_change = true};
 
-    return push_handoff(s, &row, fn, arg, handoff_save_run);
+    return sql_op_push(s, &op, fn, arg);
 }
 
 static int list_run(struct op_ask *a, struct store *s)

@@ -262,19 +262,34 @@ static void on_summary(void *arg, int code, struct str json)
     json_free(doc);
 }
 
+/* A step that could not be done: what was forgotten stays so, everything else is tried again. */
+static void trouble(struct work *w, int rc, const char *what)
+{
+    if (rc == ERR_NOT_FOUND)
+        finish(w, "failed", "the call is gone");
+    else if (rc == ERR_DENIED)
+        finish(w, "failed", "the memory file's path leaves the workspace");
+    else
+        again(w, what);
+}
+
+static bool transcript_of(struct work *w, int rc, struct str json, struct json **doc)
+{
+    if (rc == 0)
+        rc = json_parse(doc, json, NULL);
+    if (rc < 0)
+        trouble(w, rc, "the transcript cannot be read");
+    return rc == 0;
+}
+
 static void on_transcript_for_summary(void *arg, int rc, struct str json)
 {
     struct work *w = arg;
     struct json *doc = NULL;
     struct buf words, text, ask;
 
-    if (rc < 0 || json_parse(&doc, json, NULL) < 0) {
-        if (rc == ERR_NOT_FOUND)
-            finish(w, "failed", "the call is gone");
-        else
-            again(w, "the transcript cannot be read");
+    if (!transcript_of(w, rc, json, &doc))
         return;
-    }
     buf_init(&words, 4096);
     afters_extract(&words, json_get(doc, "turns"));
     mem_free(w->text);
@@ -314,12 +329,8 @@ static void on_filed(void *arg, int rc)
 
     if (rc == 0)
         finish(w, "done", "");
-    else if (rc == ERR_DENIED)
-        finish(w, "failed", "the memory file's path leaves the workspace");
-    else if (rc == ERR_NOT_FOUND)
-        finish(w, "failed", "the call is gone");
     else
-        again(w, "a memory file cannot be written");
+        trouble(w, rc, "a memory file cannot be written");
 }
 
 static void step_files(struct work *w)
@@ -335,10 +346,8 @@ static void on_reported(void *arg, int rc)
 
     if (rc == 0)
         finish(w, "done", "");
-    else if (rc == ERR_NOT_FOUND)
-        finish(w, "failed", "the call is gone");
     else
-        again(w, "how the call ended cannot be read");
+        trouble(w, rc, "how the call ended cannot be read");
 }
 
 static void step_report(struct work *w)
@@ -368,13 +377,8 @@ static void on_transcript_for_session(void *arg, int rc, struct str json)
     struct json *doc = NULL;
     struct buf b;
 
-    if (rc < 0 || json_parse(&doc, json, NULL) < 0) {
-        if (rc == ERR_NOT_FOUND)
-            finish(w, "failed", "the call is gone");
-        else
-            again(w, "the transcript cannot be read");
+    if (!transcript_of(w, rc, json, &doc))
         return;
-    }
     buf_init(&b, TEXT_BYTES);
     jw_open(&b, '{');
     jw_kstrc(&b, "call", w->call);
