@@ -272,7 +272,7 @@ CONF_BINS := $(patsubst tests/conformance/test_%.c,$(B)/tests/conformance/test_%
 CONF_SOS := $(patsubst tests/conformance/so_%.c,$(B)/tests/conformance/so_%.so,$(sort $(wildcard tests/conformance/so_*.c)))
 BENCH_BINS := $(patsubst tests/bench/bench_%.c,$(B)/tests/bench/bench_%,$(sort $(wildcard tests/bench/bench_*.c)))
 # What measurements run beside the plugin: a small host, and servers to compare with.
-BENCH_TOOLS := $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(sort $(wildcard tests/bench/load_*.c tests/bench/peer_*.c tests/bench/serve_*.c)))
+BENCH_TOOLS := $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(sort $(wildcard tests/bench/load_*.c tests/bench/peer_*.c tests/bench/serve_*.c tests/bench/limit_*.c)))
 RUN = $(PYTHON) tests/run --builddir $(B) --build $(BUILD) --tools $(TOOLS) $(if $(T),--only '$(T)') $(if $(AGAIN),--again)
 
 # Conformance programs know a plugin by its ABI alone: they are not linked with its archives.
@@ -292,6 +292,8 @@ endef
 $(B)/tests/bench/bench_%: $(B)/obj/tests/bench/bench_%.o $(LIBS_ALL)
 	$(link_with_all)
 $(B)/tests/bench/serve_%: $(B)/obj/tests/bench/serve_%.o $(LIBS_ALL)
+	$(link_with_all)
+$(B)/tests/bench/limit_%: $(B)/obj/tests/bench/limit_%.o $(LIBS_ALL)
 	$(link_with_all)
 
 $(B)/tests/bench/so_%.so: $(B)/obj/tests/bench/so_%.o
@@ -354,7 +356,7 @@ test-files: all $(UNIT_BINS) $(FAULT_BINS) $(REPLAY_BINS) $(TEST_FILES)
 bench: all $(BENCH_BINS) $(BENCH_TOOLS)
 	@sh scripts/setup.sh --bench
 	@$(RUN) bench
-# Hours on one host; SOAK_CALLS, SOAK_RATE, SOAK_HOLD make it shorter.
+# Two hours on one host; SOAK_CALLS, SOAK_RATE, SOAK_HOLD make it shorter. Says passed or FAILED, and exits 1.
 .PHONY: soak
 soak: all $(BENCH_TOOLS) $(B)/tests/bench/so_heap.so
 	@OCV_BUILDDIR=$(abspath $(B)) $(TOOLS)/bin/node tests/bench/soak.mjs
@@ -405,7 +407,7 @@ help:
 	@echo "make conformance   the ABI, WebSocket, HTTP/1.1, JSON, signatures, schemas: by cases of our own"
 	@echo "make fuzz          each fuzz target for FUZZ_SECONDS=60; make fuzz-cover: which lines the corpora reach"
 	@echo "make soak          1,000,000 calls, then 10,000 live ones for an hour: memory, descriptors, threads;"
-	@echo "                   SOAK_CALLS=20000 SOAK_HOLD=60 make soak takes two minutes"
+	@echo "                   SOAK_CALLS=20000 SOAK_HOLD=60 make soak takes six minutes"
 	@echo "make faults        power cuts, failing disks, memory that is out: the long form"
 	@echo "make analyze       gcc -fanalyzer, cppcheck and clang-tidy; ten minutes"
 	@echo "make lint          include ranks, banned functions, headers on their own, clang"

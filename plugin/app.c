@@ -251,18 +251,19 @@ static void expire_words(struct app *app, uint64_t keep_ms)
 static void keep(void *arg)
 {
     struct app *app = arg;
-    uint64_t now = loop_now_ms(app->loop);
+    uint64_t now = loop_now_ms(app->loop), wall = clock_wall_ms();
     bool company = store_company(app->store);
 
     if (company || app->company) /* one that has left may have left calls */
         calls_adopt(app->calls);
     app->company = company;
-    if (app->expire_at_ms <= now) {
+    /* By the wall clock, as what is kept is: a machine that slept for a day is late by a day. */
+    if (app->expire_wall_ms <= wall || app->expire_wall_ms - wall > KEEP_EVERY_MS) {
         uint64_t keep_ms = app->config->sessions.persist_ended_sessions
                                ? 0 : (uint64_t)app->config->sessions.session_cleanup_h * 3600000u;
 
-        app->expire_at_ms = now + KEEP_EVERY_MS;
-        (void)journal_expire(app->store, clock_wall_ms(), keep_ms, NULL, NULL);
+        app->expire_wall_ms = wall + KEEP_EVERY_MS;
+        (void)journal_expire(app->store, wall, keep_ms, NULL, NULL);
         expire_words(app, keep_ms);
         fetches_expire(app->fetches);
     }

@@ -79,7 +79,7 @@ struct app {
     struct questions *questions; /* that the model asked the owner */
     struct past *past;    /* keeps the index of past calls true */
     struct timer *keeper; /* expiry, and adoption of what another instance leaves behind */
-    uint64_t expire_at_ms;
+    uint64_t expire_wall_ms;
     bool company;         /* another instance was seen at the last look */
     struct wake *wake, *index_wake; /* from the threads of store and index to the loop */
     bool degraded;        /* the database was set aside */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 // What the measurements share: rows, quantiles, what a process uses, signed webhooks, a warm TLS peer.
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { createHmac, randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import https from 'node:https';
@@ -13,6 +13,7 @@ import { WebSocketServer } from 'ws';
 import { makeCerts } from '../lib/certs.mjs';
 import { mergeConfig, startHost } from '../lib/host.mjs';
 import { buildDir, sleep, tmpdir } from '../lib/util.mjs';
+import { limitOf } from './limits.mjs';
 
 /** Time given to a row, as OCV_BENCH_SCALE says: 1 is what `make bench` takes. */
 export const scale = Number(process.env.OCV_BENCH_SCALE ?? 1);
@@ -38,7 +39,8 @@ process.setMaxListeners(0);
 const rows = [];
 
 /**
- * One result: a JSON line now, a line of the table at the end. `met` null: no aim, or not to be judged.
+ * One result: a JSON line now, a line of the table at the end. `met` null: no aim, or not to be judged. Which limit of
+ * the machine it is how far from is added (limits.mjs).
  * @param {object} r row, aim (text), value, unit, runs, peer [{name, value}], floor (number or null), note
  */
 export function row({ row: name, aim = null, value, unit, runs = [], peer = [], floor = null, met = null,
@@ -47,6 +49,7 @@ export function row({ row: name, aim = null, value, unit, runs = [], peer = [], 
   const entry = { row: name, aim, value: short(value), unit, runs: runs.map(short),
     peer: peer.map((p) => ({ ...p, value: short(p.value) })), floor: short(floor), met,
     load: Number(os.loadavg()[0].toFixed(1)), note };
+  entry.limit = limitOf(entry);
   rows.push(entry);
   process.stdout.write(`${JSON.stringify(entry)}\n`);
 }
@@ -55,8 +58,8 @@ export function row({ row: name, aim = null, value, unit, runs = [], peer = [], 
 export function table() {
   const lines = rows.map((r) => [r.row, r.aim ?? '-', `${r.value} ${r.unit}`,
     r.floor === null ? '-' : String(r.floor), r.peer.map((p) => `${p.name} ${p.value}`).join(', ') || '-',
-    r.met === null ? '' : r.met ? 'met' : 'MISSED']);
-  const all = [['what', 'aim', 'measured', 'floor', 'peers', ''], ...lines];
+    r.limit ? `${r.limit.away} x ${r.limit.name}` : '-', r.met === null ? '' : r.met ? 'met' : 'MISSED']);
+  const all = [['what', 'aim', 'measured', 'floor', 'peers', 'limit', ''], ...lines];
   const width = all[0].map((_, i) => Math.max(...all.map((l) => l[i].length)));
   process.stdout.write(`\n${all.map((l) => l.map((c, i) => c.padEnd(width[i])).join('  ').trimEnd())
     .join('\n')}\n`);
@@ -220,6 +223,14 @@ export async function loadService({ tls = true } = {}) {
       return next();
     },
     close: () => child.kill('SIGKILL') };
+}
+
+/** TLS handshakes a second that this machine does alone, the client on the server's core as our host is. */
+export function handshakes(port, seconds) {
+  const out = spawnSync('taskset', ['-c', String(serverCore ?? 0), 'openssl', 's_time', '-connect', `127.0.0.1:${port}`, '-new',
+    '-time', String(seconds)], { encoding: 'utf8' });
+  const [, n, took] = /([\d.]+) connections in (\d+) real seconds/.exec(out.stdout) ?? [];
+  return Number(n) / Number(took);
 }
 
 /** Starts the native host against that peer, on its own core. More: {stateDir, dir}, changes of the configuration. */

@@ -5,7 +5,7 @@
  * 10,000 of them, and how soon all are there again after kill -9. The load is load_service.c. OCV_BENCH_HOLD: seconds
  * for which 10,000 calls are held (30).
  */
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { buildDir } from '../lib/util.mjs';
@@ -61,21 +61,13 @@ async function newCalls() {
   }
 }
 
-/* TLS handshakes a second that this machine does alone, the client on the server's core as our host is. */
-function handshakes(service) {
-  const out = spawnSync('taskset', ['-c', String(kit.serverCore ?? 0), 'openssl', 's_time', '-connect',
-    `127.0.0.1:${service.port}`, '-new', '-time', '2'], { encoding: 'utf8' });
-  return Number(/([\d.]+) connections in (\d+) real seconds/.exec(out.stdout)?.[1] ?? NaN)
-    / Number(/([\d.]+) connections in (\d+) real seconds/.exec(out.stdout)?.[2] ?? NaN);
-}
-
 async function sustained() {
   const runs = { bare: [], with: [], hands: [], cpu: [] };
   const n = Math.ceil(4000 * kit.scale);
   for (let i = 0; i < ROUNDS; i += 1) {
     kit.progress(`${n} calls as fast as they come, round ${i + 1} of ${ROUNDS}`);
     const p = await pair();
-    runs.hands.push(handshakes(p.service));
+    runs.hands.push(kit.handshakes(p.service.port, 2));
     const cpu = kit.cpuSeconds(p.host.pid);
     const out = await p.calls(n, 1e6);
     runs.with.push(n / out.seconds);

@@ -81,6 +81,7 @@ struct text { /* bytes with places for the call's number */
 struct webhook { /* a template; head: all up to the empty line, its signature at mac_at */
     struct text head, body;
     size_t mac_at;
+    long long later_s; /* the server's clock is that much ahead of ours */
     char stamp[32];
     unsigned char key[256];
     int key_n;
@@ -141,7 +142,7 @@ static inline void webhook_begin(struct webhook *w, const char *type)
     w->key_n = EVP_DecodeBlock(w->key, (const unsigned char *)secret + 6, (int)strlen(secret + 6));
     for (const char *p = secret + strlen(secret); w->key_n > 0 && *--p == '=';)
         w->key_n--;
-    (void)snprintf(w->stamp, sizeof w->stamp, "%lld", (long long)time(NULL));
+    (void)snprintf(w->stamp, sizeof w->stamp, "%lld", (long long)time(NULL) + w->later_s);
     webhook_body(&w->body, type, w->stamp);
     text_add(&w->head, "POST /webhook HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
                        "User-Agent: OpenAI/1.0\r\nwebhook-id: wh_");
