@@ -24,7 +24,7 @@ static void sleep_on(struct store *s)
 {
     uint64_t now;
 
-    while (s->queue.head == NULL && !s->closing) {
+    while (!(s->begun && s->queue.head != NULL) && !s->closing) {
         s->asleep = true;
         if (s->line.head == NULL) {
             (void)pthread_cond_wait(&s->cond, &s->lock);
@@ -75,6 +75,8 @@ static void *run_thread(void *arg)
         sleep_on(s);
         for (n = 0; n < STORE_BATCH && s->queue.head != NULL; n++)
             s->batch[n] = store_list_take(&s->queue);
+        s->queued -= n;
+        s->begun = s->begun && s->queue.head != NULL;
         late = closing_late(s);
         last = s->closing && n == 0;
         pthread_mutex_unlock(&s->lock);
@@ -198,6 +200,7 @@ int store_open(struct store **out, const struct store_config *config, struct err
     }
     s->log = config->log;
     s->wake = config->wake;
+    s->gather = config->gather;
     s->ctx = config->ctx;
     s->busy_ms = config->busy_ms ? config->busy_ms : BUSY_MS;
     (void)snprintf(s->path, sizeof s->path, "%s/voice.db", config->dir);
@@ -261,7 +264,7 @@ void store_health_read(struct store *s, struct store_health *out)
 
 int store_push(struct store *s, struct store_op *op)
 {
-    bool wake = false;
+    bool wake = false, gather = false;
     int rc = 0;
 
     pthread_mutex_lock(&s->lock);
@@ -274,13 +277,34 @@ int store_push(struct store *s, struct store_op *op)
         store_list_add(&s->queue, op);
         s->waiting++;
         s->waiting_bytes += op->bytes;
-        wake = s->asleep;
-        s->asleep = false;
+        if (++s->queued >= STORE_GATHER || s->gather == NULL)
+            s->begun = true;
+        wake = s->asleep && s->begun;
+        s->asleep = s->asleep && !wake;
+        gather = !s->begun && !s->gathering;
     }
     pthread_mutex_unlock(&s->lock);
     if (wake)
         (void)pthread_cond_signal(&s->cond);
+    if (gather) {
+        s->gathering = true;
+        s->gather(s->ctx);
+    }
     return rc;
+}
+
+void store_begin(struct store *s)
+{
+    bool wake;
+
+    s->gathering = false;
+    pthread_mutex_lock(&s->lock);
+    s->begun = s->queue.head != NULL;
+    wake = s->begun && s->asleep;
+    s->asleep = s->asleep && !wake;
+    pthread_mutex_unlock(&s->lock);
+    if (wake)
+        (void)pthread_cond_signal(&s->cond);
 }
 
 int store_settle(struct store *s, struct store_op *op)

@@ -20,6 +20,11 @@ struct store_config {
     const char *dir;  /* state directory, made with mode 0700 if absent; the file is <dir>/voice.db, 0600 */
     const struct log *log;
     void (*wake)(void *ctx); /* any thread: finished operations wait for store_poll() on the loop */
+    /*
+     * Loop thread: operations wait for company. Whoever is told so calls store_begin() as soon as no more are to be
+     * expected at this moment; until then they wait, unless 256 are together. NULL: nothing waits.
+     */
+    void (*gather)(void *ctx);
     void *ctx;
     uint32_t busy_ms; /* how long another process may hold the write lock; default 1500 */
 };
@@ -83,6 +88,10 @@ struct store_op {
  * caller frees. Loop thread.
  */
 int store_push(struct store *s, struct store_op *op);
+/*
+ * Lets the thread begin with what is queued, see `gather` above. Loop thread.
+ */
+void store_begin(struct store *s);
 /*
  * Runs one long reading operation on a thread and a connection of their own, so that claims go on being
  * committed meanwhile: run may not use store_stmt() or write, and gets ERR_SQLITE - SQLITE_INTERRUPT from SQLite when

@@ -17,6 +17,7 @@ struct sqlite3_stmt;
 
 #define STORE_STMTS 256u /* distinct statements; a power of two */
 #define STORE_BATCH 1024u
+#define STORE_GATHER 256u /* operations that wait for no more company */
 #define STORE_USED 32u
 
 struct store_list {
@@ -27,6 +28,7 @@ struct store {
     /* Unchanged while the thread runs. */
     const struct log *log;
     void (*wake)(void *ctx);
+    void (*gather)(void *ctx);
     void *ctx;
     uint32_t busy_ms;
     struct owner *owner;
@@ -36,11 +38,14 @@ struct store {
 
     /* Loop thread. */
     struct claims *claims; /* what journal.c knows to be durable; may be NULL */
+    bool gathering;        /* `gather` was called, store_begin() not yet */
 
     /* Under the lock. */
     pthread_mutex_t lock;
     pthread_cond_t cond; /* the store thread sleeps here */
     struct store_list queue, finished;
+    unsigned queued; /* operations in `queue` */
+    bool begun;      /* the thread may take them */
     unsigned waiting; /* operations pushed and not finished */
     size_t waiting_bytes;
     bool closing, asleep;

@@ -38,9 +38,9 @@
 #include "plugin/runs.h"
 #include "plugin/verify.h"
 #include "plugin/token.h"
+#include "plugin/wake.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -56,13 +56,6 @@
 #define FLUSH_MS 3000u
 #define WARM_CONNS 2u
 #define MAX_CONNS 128u
-
-/* The store's thread finished something: one message at a time is enough. */
-struct wake {
-    struct loop_msg msg;
-    struct app *app;
-    atomic_bool posted;
-};
 
 /* ---- Open and close: no thread yet, or no more ---- */
 
@@ -180,42 +173,29 @@ void app_close(struct app *app)
     caller_policy_free(app->policy);
     config_unref(app->config);
     tokens_close(app->tokens);
-    mem_free(app->wake);
-    mem_free(app->index_wake);
+    wake_close(app->wake);
+    wake_close(app->index_wake);
     bearers_close(app->bearers);
     mem_free(app);
 }
 
 /* ---- The database ---- */
 
-static void on_wake(struct loop_msg *m)
+static void poll_store(struct app *app)
 {
-    struct wake *w = (struct wake *)(void *)m;
-
-    atomic_store(&w->posted, false);
-    if (w->app->store != NULL)
-        store_poll(w->app->store);
-}
-
-static void wake_loop(void *ctx)
-{
-    struct wake *w = ctx;
-
-    if (!atomic_exchange(&w->posted, true) && loop_post(w->app->loop, &w->msg) < 0)
-        atomic_store(&w->posted, false); /* stopping: store_close() runs what is left */
+    if (app->store != NULL)
+        store_poll(app->store);
 }
 
 static int open_store(struct app *app, struct err *e)
 {
-    struct store_config config = {.dir = app->config->state_dir, .log = &app->log, .wake = wake_loop};
+    struct store_config config = {.dir = app->config->state_dir, .log = &app->log, .wake = wake_loop,
+                                  .gather = wake_gather};
     struct store_health health;
-    int rc;
+    int rc = wake_open(&app->wake, app, poll_store);
 
-    app->wake = MEM_NEW(struct wake);
-    if (app->wake == NULL)
-        return err_set(e, ERR_NOMEM, "out of memory");
-    app->wake->msg.run = on_wake;
-    app->wake->app = app;
+    if (rc < 0)
+        return err_set(e, rc, "out of memory");
     config.ctx = app->wake;
     rc = store_open(&app->store, &config, e);
     if (rc < 0)
@@ -295,14 +275,11 @@ static void on_models(void *arg, int status, struct str body)
 
 /* ---- Memory files ---- */
 
-static void on_index_wake(struct loop_msg *m)
+static void poll_index(struct app *app)
 {
-    struct wake *w = (struct wake *)(void *)m;
-
-    atomic_store(&w->posted, false);
-    if (w->app->index != NULL)
-        index_poll(w->app->index);
-    past_index_woke(w->app->past);
+    if (app->index != NULL)
+        index_poll(app->index);
+    past_index_woke(app->past);
 }
 
 void app_persons_changed(struct app *app)
@@ -332,11 +309,8 @@ static int open_index(struct app *app, struct err *e)
     if (!c->integration.memory_enabled)
         return 0;
     open_tokens(app);
-    app->index_wake = MEM_NEW(struct wake);
-    if (app->index_wake == NULL)
+    if (wake_open(&app->index_wake, app, poll_index) < 0)
         return err_set(e, ERR_NOMEM, "out of memory");
-    app->index_wake->msg.run = on_index_wake;
-    app->index_wake->app = app;
     config.ctx = app->index_wake;
     return index_open(&app->index, &config, e);
 }

@@ -9,6 +9,7 @@
 
 #define STACK_BYTES (1024u * 1024u)
 #define WIRE_BYTES_MAX (1024u * 1024u)
+#define LULL_NS 1000000u
 
 static void run_messages(struct loop_msg *m)
 {
@@ -27,6 +28,7 @@ static void on_wake(uv_async_t *wake)
     struct loop_msg *m;
     bool closed;
 
+    l->arrivals++;
     (void)pthread_mutex_lock(&l->lock);
     m = l->first;
     l->first = l->last = NULL;
@@ -42,9 +44,29 @@ static void on_before_sleep(uv_prepare_t *h)
     stream_flush_dirty(h->data);
 }
 
+static void on_restless(uv_idle_t *h)
+{
+    struct loop *l = h->data;
+
+    l->arrivals = 0;
+}
+
+static void run_lull(struct loop *l)
+{
+    struct loop_msg *m = l->lull;
+
+    l->lull = l->lull_last = NULL;
+    (void)uv_idle_stop(&l->restless);
+    run_messages(m);
+}
+
 static void on_after_events(uv_check_t *h)
 {
-    stream_flush_dirty(h->data);
+    struct loop *l = h->data;
+
+    stream_flush_dirty(l);
+    if (l->lull != NULL && (l->arrivals == 0 || uv_hrtime() >= l->lull_by_ns))
+        run_lull(l);
 }
 
 static int init_handles(struct loop *l)
@@ -56,12 +78,14 @@ static int init_handles(struct loop *l)
     l->wake.data = l;
     (void)uv_prepare_init(&l->uv, &l->before_sleep);
     (void)uv_check_init(&l->uv, &l->after_events);
-    l->before_sleep.data = l->after_events.data = l;
+    (void)uv_idle_init(&l->uv, &l->restless);
+    l->before_sleep.data = l->after_events.data = l->restless.data = l;
     (void)uv_prepare_start(&l->before_sleep, on_before_sleep);
     (void)uv_check_start(&l->after_events, on_after_events);
     /* They serve the streams and must not keep a loop without any alive. */
     uv_unref((uv_handle_t *)&l->before_sleep);
     uv_unref((uv_handle_t *)&l->after_events);
+    uv_unref((uv_handle_t *)&l->restless);
     return 0;
 }
 
@@ -107,6 +131,7 @@ static void run(struct loop *l)
     if (!uv_is_closing((uv_handle_t *)&l->before_sleep)) {
         uv_close((uv_handle_t *)&l->before_sleep, NULL);
         uv_close((uv_handle_t *)&l->after_events, NULL);
+        uv_close((uv_handle_t *)&l->restless, NULL);
     }
     (void)uv_run(&l->uv, UV_RUN_DEFAULT);
 }
@@ -175,6 +200,23 @@ int loop_post(struct loop *l, struct loop_msg *m)
     return rc;
 }
 
+int loop_lull(struct loop *l, struct loop_msg *m)
+{
+    if (l->stopping)
+        return ERR_CLOSED;
+    m->next = NULL;
+    if (l->lull_last != NULL) {
+        l->lull_last->next = m;
+    } else {
+        l->lull = m;
+        l->lull_by_ns = uv_hrtime() + LULL_NS;
+        l->arrivals++; /* this turn does not count: it brought what asks for the lull */
+        (void)uv_idle_start(&l->restless, on_restless);
+    }
+    l->lull_last = m;
+    return 0;
+}
+
 bool loop_is_current(const struct loop *l)
 {
     return atomic_load(&l->running) && pthread_equal(l->thread, pthread_self()) != 0;
@@ -197,6 +239,7 @@ void loop_stop(struct loop *l)
     if (l->stopping)
         return;
     l->stopping = true;
+    run_lull(l);
     if (l->resolver != NULL)
         resolver_close(l->resolver);
     l->resolver = NULL;

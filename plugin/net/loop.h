@@ -29,6 +29,12 @@ int loop_open(struct loop **out, const struct log *log, struct err *e);
 int loop_start(struct loop *l, void (*on_exit)(void *arg), void *arg, struct err *e);
 /* Any thread. ERR_CLOSED: the loop takes no messages any more and `run` will not be called. */
 int loop_post(struct loop *l, struct loop_msg *m);
+/*
+ * Runs m when what has arrived by now is handled: after the first turn that brings no bytes and no message, but at most
+ * 1 ms after the first that waits so. For work that is cheaper done once for many. Loop thread; a message that waits
+ * already must not be given again. ERR_CLOSED: the loop stops and `run` will not be called.
+ */
+int loop_lull(struct loop *l, struct loop_msg *m);
 bool loop_is_current(const struct loop *l); /* called on the loop's thread? */
 uint64_t loop_now_ms(const struct loop *l); /* monotonic, as clock_mono_ms(); loop thread */
 /*

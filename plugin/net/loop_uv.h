@@ -25,6 +25,7 @@ struct loop {
     /* Both flush what was written in this turn: before the loop sleeps and after events were handled. */
     uv_prepare_t before_sleep;
     uv_check_t after_events;
+    uv_idle_t restless; /* keeps the loop from sleeping while a lull is waited for */
     const struct log *log;
 
     pthread_mutex_t lock;
@@ -37,6 +38,10 @@ struct loop {
     bool started, stopping;
     void (*on_exit)(void *arg);
     void *exit_arg;
+
+    struct loop_msg *lull, *lull_last; /* run at the next lull */
+    uint64_t lull_by_ns;
+    unsigned arrivals;                 /* bytes and messages: moves on while there is no lull */
 
     struct resolver *resolver; /* made by the first lookup */
     char *read_buf;            /* LOOP_READ_BYTES; every stream of the loop reads into it */

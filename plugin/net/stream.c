@@ -479,6 +479,7 @@ static void on_read(uv_stream_t *uv, ssize_t n, const uv_buf_t *buf)
 
     if (n == 0 || s->closing)
         return;
+    s->loop->arrivals++;
     if (n < 0) {
         s->reading = false;
         (void)uv_read_stop(uv);

@@ -28,7 +28,7 @@ struct server {
     struct httpd *httpd;
     struct store *store;
     struct sig_keys *keys;
-    struct loop_msg begin, end, wake;
+    struct loop_msg begin, end, wake, lull;
     bool woken; /* by __atomic: any thread */
     int rc;
     struct err e;
@@ -106,6 +106,22 @@ static void wake(void *ctx)
         (void)loop_post(s->loop, &s->wake);
 }
 
+static void on_lull(struct loop_msg *m)
+{
+    struct server *s = (struct server *)((char *)m - offsetof(struct server, lull));
+
+    if (s->store != NULL)
+        store_begin(s->store);
+}
+
+static void gather(void *ctx)
+{
+    struct server *s = ctx;
+
+    if (loop_lull(s->loop, &s->lull) < 0)
+        store_begin(s->store);
+}
+
 static void on_begin(struct loop_msg *m)
 {
     struct server *s = (struct server *)((char *)m - offsetof(struct server, begin));
@@ -143,7 +159,8 @@ int main(int argc, char **argv)
     const char *secret = getenv("WEBHOOK_SECRET");
     struct str secrets[1];
     static struct server s;
-    const struct store_config config = {.dir = argc > 1 ? argv[1] : "", .log = &s.log, .wake = wake, .ctx = &s};
+    const struct store_config config = {.dir = argc > 1 ? argv[1] : "", .log = &s.log, .wake = wake, .gather = gather,
+                                        .ctx = &s};
     sigset_t end;
     int sig;
 
@@ -156,6 +173,7 @@ int main(int argc, char **argv)
     s.begin.run = on_begin;
     s.end.run = on_end;
     s.wake.run = on_wake;
+    s.lull.run = on_lull;
     if (sig_keys_open(&s.keys, secrets, 1, &s.e) < 0 || loop_open(&s.loop, &s.log, &s.e) < 0 ||
         store_open(&s.store, &config, &s.e) < 0 || loop_start(s.loop, NULL, NULL, &s.e) < 0) {
         fprintf(stderr, "serve_claims: %s\n", s.e.text);

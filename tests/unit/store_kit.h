@@ -24,6 +24,8 @@ struct kit {
     int fd; /* the wake */
     struct store *s;
     struct log log;
+    void (*gather)(void *ctx); /* set before the store is opened */
+    unsigned gathers;          /* times it was called */
 };
 
 static inline void kit_nap(unsigned ms)
@@ -75,7 +77,7 @@ static inline void kit_init(struct kit *k)
 
 static inline int kit_try(struct kit *k, uint32_t busy_ms, struct err *e)
 {
-    struct store_config c = {.dir = k->dir, .log = &k->log, .wake = kit_wake, .ctx = k,
+    struct store_config c = {.dir = k->dir, .log = &k->log, .wake = kit_wake, .gather = k->gather, .ctx = k,
                              .busy_ms = busy_ms};
 
     return store_open(&k->s, &c, e);

@@ -413,6 +413,78 @@ static void an_idle_loop_sleeps(void)
     kit_end(l);
 }
 
+/* ---- lulls ---- */
+
+struct burst {
+    struct loop *l;
+    struct loop_msg lull, again;
+    unsigned left, seen_left; /* messages that this one still sends itself; at the lull */
+    uint64_t begun_ns, took_ns;
+    int rc, rc_stopped;
+    atomic_bool done;
+};
+
+static void on_lull(struct loop_msg *m)
+{
+    struct burst *b = (struct burst *)(void *)((char *)m - offsetof(struct burst, lull));
+
+    b->seen_left = b->left;
+    b->took_ns = uv_hrtime() - b->begun_ns;
+    b->left = 0;
+    atomic_store(&b->done, true);
+}
+
+static void on_again(struct loop_msg *m)
+{
+    struct burst *b = (struct burst *)(void *)((char *)m - offsetof(struct burst, again));
+
+    if (b->left > 0 && --b->left > 0)
+        (void)loop_post(b->l, &b->again);
+}
+
+static void begin_burst(void *arg)
+{
+    struct burst *b = arg;
+
+    b->begun_ns = uv_hrtime();
+    b->rc = loop_lull(b->l, &b->lull);
+    on_again(&b->again);
+}
+
+static void stop_in_a_lull(void *arg)
+{
+    struct burst *b = arg;
+
+    b->rc = loop_lull(b->l, &b->lull);
+    loop_stop(b->l);
+    b->rc_stopped = loop_lull(b->l, &b->again);
+}
+
+static void a_lull_comes_when_the_burst_is_over(void)
+{
+    struct loop *l = kit_loop();
+    struct burst few = {.l = l, .lull = {.run = on_lull}, .again = {.run = on_again}, .left = 3};
+    struct burst many = few, last = few;
+
+    many.left = 1000000000u;
+    kit_do(l, begin_burst, &few);
+    T_TRUE(kit_wait(&few.done));
+    T_EQ(few.rc, 0);
+    T_EQ(few.seen_left, 0);
+    /* One without end is not waited for. */
+    kit_do(l, begin_burst, &many);
+    T_TRUE(kit_wait(&many.done));
+    T_TRUE(many.seen_left > 0);
+    T_TRUE(many.took_ns >= 1000000);
+    /* Who waits when the loop stops is still called; who comes later is not. */
+    last.left = 1;
+    kit_do(l, stop_in_a_lull, &last);
+    T_EQ(last.rc, 0);
+    T_TRUE(atomic_load(&last.done));
+    T_EQ(last.rc_stopped, ERR_CLOSED);
+    T_EQ(loop_close(l), 0);
+}
+
 int main(void)
 {
     T_RUN(every_message_arrives_in_its_senders_order);
@@ -422,6 +494,7 @@ int main(void)
     T_RUN(timers);
     T_RUN(names);
     T_RUN(stopping_while_asking);
+    T_RUN(a_lull_comes_when_the_burst_is_over);
     T_RUN(a_leaked_handle_shows);
     T_RUN(an_idle_loop_sleeps);
     return T_DONE();

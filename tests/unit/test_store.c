@@ -1011,11 +1011,64 @@ static void sleeps_when_idle(void)
     kit_done(&k);
 }
 
+static void on_gather(void *ctx)
+{
+    struct kit *k = ctx;
+
+    k->gathers++;
+}
+
+/* Operations wait until the store is told to begin, until 256 are together, or until it closes. */
+static void company_is_waited_for(void)
+{
+    enum { N = 600 };
+    struct kit k;
+    struct kit_op *o = calloc(N, sizeof *o);
+    struct store_health before, h;
+    unsigned done = 0;
+    sqlite3 *db;
+
+    T_MUST(o != NULL);
+    kit_init(&k);
+    k.gather = on_gather;
+    kit_open(&k, 0);
+    for (int i = 0; i < N; i++)
+        o[i] = (struct kit_op){.sql = MAKE_LIST, .fn = i == 0 ? NULL : insert, .n = i};
+    T_OK(kit_push(&k, &o[0], 0, &done, NULL));
+    T_FALSE(kit_wait(&k, &done, 1, 50));
+    store_begin(k.s);
+    T_TRUE(kit_wait(&k, &done, 1, 5000));
+    store_begin(k.s); /* with nothing there */
+    store_health_read(k.s, &before);
+    for (int i = 1; i <= 100; i++)
+        T_OK(kit_push(&k, &o[i], 0, &done, NULL));
+    T_EQ(k.gathers, 2);
+    T_FALSE(kit_wait(&k, &done, 2, 20));
+    store_begin(k.s);
+    T_TRUE(kit_wait(&k, &done, 101, 5000));
+    store_health_read(k.s, &h);
+    T_EQ(h.commits, before.commits + 1);
+    for (int i = 101; i <= 356; i++)
+        T_OK(kit_push(&k, &o[i], 0, &done, NULL));
+    T_TRUE(kit_wait(&k, &done, 357, 5000));
+    for (int i = 357; i < N; i++)
+        T_OK(kit_push(&k, &o[i], 0, &done, NULL));
+    kit_close(&k);
+    T_EQ(done, N);
+    db = kit_beside(&k);
+    T_EQ(kit_int(db, "SELECT count(*) FROM list"), N - 1);
+    (void)sqlite3_close(db);
+    kit_open(&k, 0);
+    kit_done(&k);
+    free(o);
+}
+
 int main(void)
 {
     T_RUN(opens_as_promised);
     T_RUN(thread_and_settings);
     T_RUN(order_and_batches);
+    T_RUN(company_is_waited_for);
     T_RUN(reads_stand_in_line);
     T_RUN(deadlines);
     T_RUN(poisoned_neighbours);
