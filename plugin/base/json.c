@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "plugin/base/json.h"
+#include "plugin/base/json_int.h"
 
 #include "plugin/base/mem.h"
 
@@ -13,6 +13,8 @@
 struct scan {
     const unsigned char *at, *end, *start;
     const char *fault;
+    struct json_view *view; /* to be told; may be NULL */
+    bool escaped;           /* the last string had escapes */
 };
 
 static bool fault(struct scan *s, const char *what)
@@ -134,6 +136,7 @@ static void skip_plain(struct scan *s)
 static bool string(struct scan *s)
 {
     s->at++;
+    s->escaped = false;
     while (skip_plain(s), s->at < s->end) {
         unsigned char c = *s->at++;
 
@@ -145,6 +148,7 @@ static bool string(struct scan *s)
             continue;
         if (s->at == s->end)
             break;
+        s->escaped = true;
         c = *s->at++;
         if (c == 'u') {
             if (!unicode_escape(s))
@@ -154,6 +158,22 @@ static bool string(struct scan *s)
         }
     }
     return fault(s, "a string does not end");
+}
+
+/* kind: '"' or 'k', see struct json_mark. */
+static bool noted_string(struct scan *s, char kind)
+{
+    const unsigned char *from = s->at + 1;
+    uint32_t node;
+
+    if (!string(s))
+        return false;
+    if (s->view == NULL)
+        return true;
+    node = json_view_put(s->view, kind, (size_t)(from - s->start), (size_t)(s->at - 1 - from));
+    if (s->escaped)
+        json_view_decode(s->view, node);
+    return !s->view->no_memory || fault(s, "out of memory");
 }
 
 static bool word(struct scan *s, const char *w)
@@ -166,10 +186,9 @@ static bool word(struct scan *s, const char *w)
     return true;
 }
 
-static bool scalar(struct scan *s)
+static bool bare(struct scan *s)
 {
     switch (*s->at) {
-    case '"': return string(s);
     case 't': return word(s, "true");
     case 'f': return word(s, "false");
     case 'n': return word(s, "null");
@@ -180,13 +199,27 @@ static bool scalar(struct scan *s)
     }
 }
 
+static bool scalar(struct scan *s)
+{
+    const unsigned char *from = s->at;
+
+    if (*from == '"')
+        return noted_string(s, '"');
+    if (!bare(s))
+        return false;
+    if (s->view != NULL)
+        (void)json_view_put(s->view, *from < 'a' ? '0' : (char)*from, (size_t)(from - s->start),
+                            (size_t)(s->at - from));
+    return true;
+}
+
 /* A member's name and its colon. */
 static bool name(struct scan *s)
 {
     skip_space(s);
     if (s->at == s->end || *s->at != '"')
         return fault(s, "a member lacks its name");
-    if (!string(s))
+    if (!noted_string(s, 'k'))
         return false;
     skip_space(s);
     if (s->at == s->end || *s->at != ':')
@@ -195,72 +228,100 @@ static bool name(struct scan *s)
     return true;
 }
 
+struct nest { /* the containers that are open */
+    int depth;
+    char brace[JSON_MAX_DEPTH];
+    uint32_t node[JSON_MAX_DEPTH]; /* of the view */
+};
+
+static void close_one(struct scan *s, struct nest *in)
+{
+    s->at++;
+    in->depth--;
+    if (s->view != NULL)
+        json_view_close(s->view, in->node[in->depth]);
+}
+
+static bool closes(const struct scan *s, const struct nest *in)
+{
+    return s->at < s->end && *s->at == (in->brace[in->depth - 1] == '{' ? '}' : ']');
+}
+
 /* What may follow a finished value: closes containers, or stops behind a comma. */
-static bool after_value(struct scan *s, const char *nest, int *depth)
+static bool after_value(struct scan *s, struct nest *in)
 {
     for (;;) {
         skip_space(s);
-        if (*depth == 0)
+        if (in->depth == 0)
             return true;
         if (s->at == s->end)
             return fault(s, "the text ends too early");
         if (*s->at == ',') {
             s->at++;
-            return nest[*depth - 1] == '[' || name(s);
+            return in->brace[in->depth - 1] == '[' || name(s);
         }
-        if (*s->at != (nest[*depth - 1] == '{' ? '}' : ']'))
+        if (!closes(s, in))
             return fault(s, "a comma or a closing bracket is missing");
-        s->at++;
-        (*depth)--;
+        close_one(s, in);
     }
 }
 
-/* Loops instead of recursing, so that depth costs a byte and not a stack frame. */
+/* Loops instead of recursing, so that depth costs some bytes and not a stack frame. */
 static bool document(struct scan *s)
 {
-    char nest[JSON_MAX_DEPTH];
-    int depth = 0;
+    struct nest in;
 
+    in.depth = 0;
     do {
         skip_space(s);
         if (s->at == s->end)
             return fault(s, "the text ends too early");
         if (*s->at != '{' && *s->at != '[') {
-            if (!scalar(s) || !after_value(s, nest, &depth))
+            if (!scalar(s) || !after_value(s, &in))
                 return false;
             continue;
         }
-        if (depth == JSON_MAX_DEPTH)
+        if (in.depth == JSON_MAX_DEPTH)
             return fault(s, "nested too deep");
-        nest[depth++] = (char)*s->at++;
+        if (s->view != NULL)
+            in.node[in.depth] = json_view_put(s->view, (char)*s->at, (size_t)(s->at - s->start), 0);
+        in.brace[in.depth++] = (char)*s->at++;
         skip_space(s);
-        if (s->at < s->end && *s->at == (nest[depth - 1] == '{' ? '}' : ']')) {
-            s->at++;
-            depth--;
-            if (!after_value(s, nest, &depth))
+        if (closes(s, &in)) {
+            close_one(s, &in);
+            if (!after_value(s, &in))
                 return false;
-        } else if (nest[depth - 1] == '{' && !name(s)) {
+        } else if (in.brace[in.depth - 1] == '{' && !name(s)) {
             return false;
         } else {
             /* The container's first value comes next, whatever the depth was. */
             continue;
         }
-    } while (depth > 0);
+    } while (in.depth > 0);
     return s->at == s->end || fault(s, "something follows the value");
 }
 
-int json_check(struct str text, struct err *e)
+int json_scan(struct str text, struct json_view *v, struct err *e)
 {
-    struct scan s = {(const unsigned char *)text.p, (const unsigned char *)text.p + text.n,
-                     (const unsigned char *)text.p, NULL};
+    struct scan s = {.at = (const unsigned char *)text.p, .end = (const unsigned char *)text.p + text.n,
+                     .start = (const unsigned char *)text.p, .view = v};
+    bool good;
 
     if (text.n == 0)
         return err_set(e, ERR_INVALID, "no JSON: the text is empty");
-    if (!document(&s))
+    good = document(&s);
+    if (v != NULL && v->no_memory)
+        return err_set(e, ERR_NOMEM, "out of memory while reading JSON");
+    if (!good)
         return err_set(e, ERR_INVALID, "no JSON: %s at byte %zu", s.fault, (size_t)(s.at - s.start));
     if (!str_utf8_valid(text))
         return err_set(e, ERR_INVALID, "no JSON: malformed UTF-8");
     return 0;
+}
+
+int json_check(struct str text, struct err *e)
+{
+    return json_scan(text, NULL, e);
 }
 
 /* ---- Reading. A struct json is a cJSON under another name. ---- */

@@ -27,6 +27,43 @@ int json_parse(struct json **out, struct str text, struct err *e);
 void json_free(struct json *root); /* NULL is fine */
 
 /*
+ * A document read without a tree: the strict check notes where each value stands, in one pass. For what is looked at
+ * once and let go. Nodes are numbers, JSON_NO_NODE for none; the root is 0. Strings are borrowed from the text, or
+ * from the view where they had escapes. Not to be copied while it is in use.
+ */
+#define JSON_NO_NODE UINT32_MAX
+#define JSON_VIEW_FIRST 160u
+
+struct json_mark { /* of one value or name */
+    uint32_t at, n; /* a string's content, a number's or word's text */
+    uint32_t next;  /* the first mark behind it and all that is in it */
+    char kind;      /* '{' '[' '"', 'k' for a name, '0' for numbers, else the word's first letter */
+    bool decoded;   /* at: in `decoded`, not in the text */
+};
+
+struct json_view {
+    struct str text;
+    char *decoded; /* strings that were written with escapes */
+    size_t n_decoded;
+    struct json_mark *more; /* behind `first` */
+    uint32_t n, cap;
+    bool no_memory;
+    struct json_mark first[JSON_VIEW_FIRST];
+};
+
+/* Checks as json_check() and reads. ERR_INVALID, ERR_NOMEM; v is to be freed only after 0. */
+int json_view_read(struct json_view *v, struct str text, struct err *e);
+void json_view_free(struct json_view *v); /* may be called again */
+/* As json_get(): a member, JSON_NO_NODE for a missing one, a null, or when node is none or no object. */
+uint32_t json_view_get(const struct json_view *v, uint32_t node, const char *key);
+/* Items of an array one after the other: `item` JSON_NO_NODE asks for the first. */
+uint32_t json_view_item(const struct json_view *v, uint32_t array, uint32_t item);
+bool json_view_is_object(const struct json_view *v, uint32_t node);
+/* As json_str(), json_int(). */
+struct str json_view_str(const struct json_view *v, uint32_t node);
+int64_t json_view_int(const struct json_view *v, uint32_t node, int64_t def);
+
+/*
  * The first member of that name in the text of an object, as it is written, without a check or a tree: for a look
  * before the text is parsed, or instead. STR_NONE: there is none, the text is broken before its end, or a name
  * before it is written with escapes, which only the parser reads.
@@ -34,6 +71,8 @@ void json_free(struct json *root); /* NULL is fine */
 struct str json_peek(struct str text, const char *key);
 /* The same for a string without escapes; STR_NONE for every other value. */
 struct str json_peek_str(struct str text, const char *key);
+/* The same for the member `key` of the object that is the member `outer`; nothing behind it is looked at. */
+struct str json_peek_str_in(struct str text, const char *outer, const char *key);
 
 /* Members and items; NULL for a missing one, a null, or when node is NULL or of another type. */
 const struct json *json_get(const struct json *node, const char *key);

@@ -73,40 +73,57 @@ static bool skip_value(struct scan *s)
     return false;
 }
 
-struct str json_peek(struct str text, const char *key)
+/* Moves to the value of the first member of that name, of the object that comes next. */
+static bool find_member(struct scan *s, struct str key)
 {
-    struct scan s;
     struct str name;
-    const char *from;
     bool plain;
 
-    if (text.n == 0)
-        return STR_NONE;
-    s = (struct scan){text.p, text.p + text.n};
-    if (!skip_char(&s, '{'))
-        return STR_NONE;
+    if (!skip_char(s, '{'))
+        return false;
     for (;;) {
-        if (!scan_string(&s, &name, &plain) || !skip_char(&s, ':') || !plain)
-            return STR_NONE;
-        skip_space(&s);
-        from = s.at;
-        if (!skip_value(&s))
-            return STR_NONE;
-        if (str_eqc(name, key))
-            return str_make(from, (size_t)(s.at - from));
-        if (!skip_char(&s, ','))
-            return STR_NONE;
+        if (!scan_string(s, &name, &plain) || !skip_char(s, ':') || !plain)
+            return false;
+        skip_space(s);
+        if (str_eq(name, key))
+            return true;
+        if (!skip_value(s) || !skip_char(s, ','))
+            return false;
     }
+}
+
+static struct str plain_string(struct scan *s)
+{
+    struct str value;
+    bool plain;
+
+    return scan_string(s, &value, &plain) && plain ? value : STR_NONE;
+}
+
+struct str json_peek(struct str text, const char *key)
+{
+    struct scan s = {text.p, text.p + text.n};
+    const char *from;
+
+    if (text.n == 0 || !find_member(&s, str_of(key)))
+        return STR_NONE;
+    from = s.at;
+    return skip_value(&s) ? str_make(from, (size_t)(s.at - from)) : STR_NONE;
 }
 
 struct str json_peek_str(struct str text, const char *key)
 {
-    struct str raw = json_peek(text, key), value;
-    struct scan s;
-    bool plain;
+    struct str raw = json_peek(text, key);
+    struct scan s = {raw.p, raw.p + raw.n};
 
-    if (raw.n == 0)
+    return raw.n > 0 ? plain_string(&s) : STR_NONE;
+}
+
+struct str json_peek_str_in(struct str text, const char *outer, const char *key)
+{
+    struct scan s = {text.p, text.p + text.n};
+
+    if (text.n == 0 || !find_member(&s, str_of(outer)) || !find_member(&s, str_of(key)))
         return STR_NONE;
-    s = (struct scan){raw.p, raw.p + raw.n};
-    return scan_string(&s, &value, &plain) && plain ? value : STR_NONE;
+    return plain_string(&s);
 }

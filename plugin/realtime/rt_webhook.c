@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "plugin/realtime/rt_webhook.h"
 
-#include "plugin/base/json.h"
-
 #define CALL_ID_MAX 256u
 #define INCOMING "realtime.call.incoming"
 
@@ -24,14 +22,16 @@ static bool call_id_ok(struct str id)
 
 static int read_incoming(struct rt_webhook *w, struct err *e)
 {
+    uint32_t data = json_view_get(&w->view, 0, "data");
     int64_t at;
 
-    w->call_id = json_get_str(json_get(w->doc, "data"), "call_id");
+    w->call_id = json_view_str(&w->view, json_view_get(&w->view, data, "call_id"));
+    w->headers = json_view_get(&w->view, data, "sip_headers");
     if (w->call_id.p == NULL)
         return err_set(e, ERR_INVALID, "an incoming call without a call_id");
     if (!call_id_ok(w->call_id))
         return err_set(e, ERR_INVALID, "a call_id of %zu bytes that cannot be one", w->call_id.n);
-    at = json_get_int(w->doc, "created_at", 0);
+    at = json_view_int(&w->view, json_view_get(&w->view, 0, "created_at"), 0);
     w->created_at = at > 0 ? (uint64_t)at : 0;
     w->sip_call_id = str_trim(rt_webhook_header(w, "Call-ID", 0));
     if (w->sip_call_id.n == 0)
@@ -41,24 +41,30 @@ static int read_incoming(struct rt_webhook *w, struct err *e)
 
 struct str rt_webhook_peek_call(struct str body)
 {
-    return json_peek_str(json_peek(body, "data"), "call_id");
+    return json_peek_str_in(body, "data", "call_id");
+}
+
+static void reset(struct rt_webhook *w)
+{
+    w->kind = RT_WEBHOOK_OTHER;
+    w->type = w->call_id = w->sip_call_id = STR_NONE;
+    w->created_at = 0;
+    w->headers = JSON_NO_NODE;
 }
 
 int rt_webhook_read(struct rt_webhook *out, struct str body, struct err *e)
 {
     int rc;
 
-    *out = (struct rt_webhook){.kind = RT_WEBHOOK_OTHER, .type = json_peek_str(body, "type")};
-    if (out->type.n > 0 && !str_eqc(out->type, INCOMING)) /* nothing else of it is wanted */
-        return json_check(body, e);
-    rc = json_parse(&out->doc, body, e);
+    reset(out);
+    rc = json_view_read(&out->view, body, e);
     if (rc < 0)
         return rc;
-    if (!json_is_object(out->doc)) {
+    if (!json_view_is_object(&out->view, 0)) {
         rc = err_set(e, ERR_INVALID, "the body is no JSON object");
         goto out;
     }
-    out->type = json_get_str(out->doc, "type");
+    out->type = json_view_str(&out->view, json_view_get(&out->view, 0, "type"));
     if (out->type.n == 0) {
         rc = err_set(e, ERR_INVALID, "the event has no type");
         goto out;
@@ -75,8 +81,8 @@ out:
 
 void rt_webhook_free(struct rt_webhook *w)
 {
-    json_free(w->doc);
-    *w = (struct rt_webhook){.kind = RT_WEBHOOK_OTHER};
+    json_view_free(&w->view);
+    reset(w);
 }
 
 /* The long form of the compact names of RFC 3261 §7.3.3 that are of use here. */
@@ -96,12 +102,13 @@ static struct str long_name(struct str name)
 struct str rt_webhook_header(const struct rt_webhook *w, const char *name, unsigned n)
 {
     struct str want = long_name(str_of(name));
-    const struct json *header = json_first(json_get(json_get(w->doc, "data"), "sip_headers"));
+    const struct json_view *v = &w->view;
+    uint32_t at = JSON_NO_NODE;
 
-    for (; header != NULL && want.n > 0; header = json_next(header)) {
-        struct str value = json_get_str(header, "value");
+    while (want.n > 0 && (at = json_view_item(v, w->headers, at)) != JSON_NO_NODE) {
+        struct str value = json_view_str(v, json_view_get(v, at, "value"));
 
-        if (value.p == NULL || !str_ieq(long_name(json_get_str(header, "name")), want))
+        if (value.p == NULL || !str_ieq(long_name(json_view_str(v, json_view_get(v, at, "name"))), want))
             continue;
         if (n-- == 0)
             return value;

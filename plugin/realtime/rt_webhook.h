@@ -3,13 +3,12 @@
 #define PLUGIN_REALTIME_RT_WEBHOOK_H
 /*
  * The body of OpenAI's webhook `realtime.call.incoming`, after its signature was checked
- * (proto/sig.h). No I/O; any thread. What it returns is borrowed from the body or the document inside, and lives
+ * (proto/sig.h). No I/O; any thread. What it returns is borrowed from the body or the view of it inside, and lives
  * as long as both: until rt_webhook_free().
  */
 #include "plugin/base/err.h"
+#include "plugin/base/json.h"
 #include "plugin/base/str.h"
-
-struct json;
 
 enum rt_webhook_kind {
     RT_WEBHOOK_INCOMING, /* realtime.call.incoming: a call to decide on */
@@ -17,12 +16,13 @@ enum rt_webhook_kind {
 };
 
 struct rt_webhook {
-    struct json *doc;
     enum rt_webhook_kind kind;
     struct str type;
     struct str call_id;     /* "rtc_...", as sent */
     struct str sip_call_id; /* Call-ID header, STR_NONE if absent */
     uint64_t created_at;    /* of an incoming call: s by the provider's clock, 0 unknown */
+    uint32_t headers;       /* in the view; JSON_NO_NODE if absent */
+    struct json_view view;
 };
 
 /*

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* JSON text: what the check takes is what the parser takes; what is written reads back as the same. */
-/* covers: plugin/base/json.c */
+/* covers: plugin/base/json.c plugin/base/json_view.c plugin/base/json_peek.c */
 #include "plugin/base/json.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -15,6 +15,41 @@ static void walk(const struct json *node, unsigned depth)
             FUZZ_MUST(!str_has_nul(json_key(i)) && str_utf8_valid(json_key(i)));
         walk(i, depth + 1);
     }
+}
+
+/* The view says of every value what the tree says. */
+static void same(const struct json_view *v, uint32_t at, const struct json *node)
+{
+    uint32_t item = JSON_NO_NODE;
+
+    FUZZ_MUST(str_eq(json_view_str(v, at), json_str(node)) && (json_view_str(v, at).p == NULL) == !json_is_string(node));
+    FUZZ_MUST(json_view_is_object(v, at) == json_is_object(node));
+    if (!fuzz_starved)
+        FUZZ_MUST(json_view_int(v, at, 7) == json_int(node, 7));
+    for (const struct json *i = json_first(node); i != NULL; i = json_next(i)) {
+        if (json_is_array(node)) {
+            item = json_view_item(v, at, item);
+            same(v, item, i);
+        } else if (json_get(node, json_key(i).p) == i) { /* the first of its name, and no null */
+            same(v, json_view_get(v, at, json_key(i).p), i);
+        } else {
+            FUZZ_MUST(json_view_get(v, at, json_key(i).p) == JSON_NO_NODE || json_get(node, json_key(i).p) != NULL);
+        }
+    }
+    FUZZ_MUST(json_view_item(v, at, item) == JSON_NO_NODE || (json_is_array(node) && json_first(node) == NULL));
+}
+
+static void view(struct str in, const struct json *doc, int check)
+{
+    struct json_view v;
+    int rc = json_view_read(&v, in, NULL);
+
+    FUZZ_MUST((check == 0) == (rc == 0) || (fuzz_starved && rc == ERR_NOMEM));
+    if (rc < 0)
+        return;
+    if (doc != NULL)
+        same(&v, 0, doc);
+    json_view_free(&v);
 }
 
 /* Values one by one, as callers write them. */
@@ -51,6 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     FUZZ_MUST(fuzz_inside(peek, in) && fuzz_inside(text, in));
     FUZZ_MUST((check == 0) == (rc == 0) || (fuzz_starved && rc < 0));
+    view(in, rc == 0 ? doc : NULL, check);
     buf_init(&out, 1u << 22);
     buf_init(&second, 1u << 22);
     if (rc == 0) {

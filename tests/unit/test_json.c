@@ -313,9 +313,93 @@ static void a_look_before_parsing(void)
     T_NULL(json_peek(STR_NONE, "a").p);
 }
 
+
+static void a_look_into_a_member(void)
+{
+    static const struct {
+        const char *text, *found;
+    } table[] = {
+        {"{\"x\":{\"b\":1},\"a\":{\"c\":[\"}\"], \"b\":\"v\", broken", "v"},
+        {"{\"a\":{\"b\":\"\"}}", ""},
+        {"{\"a\":{\"b\":1}}", NULL},
+        {"{\"a\":{\"b\":\"\\n\"}}", NULL},
+        {"{\"a\":{\"c\":\"v\"},\"b\":\"v\"}", NULL},
+        {"{\"a\":[{\"b\":\"v\"}]}", NULL},
+        {"{\"a\":", NULL},
+        {"", NULL},
+    };
+
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct str s = json_peek_str_in(str_of(table[i].text), "a", "b");
+
+        if (table[i].found == NULL ? s.p != NULL : s.p == NULL || !str_eqc(s, table[i].found))
+            T_FAIL("%s: %.*s", table[i].text, STR_ARG(s));
+    }
+}
+
+static void a_view_without_a_tree(void)
+{
+    static const char text[] = " {\"a\" : [1, -2.5e1 ,\"x\", [], {}, null, true],\"b\\u0065\":\"q\\\"\\u00e4\\ud83d\\ude00\\n/\","
+                               "\"o\":{\"a\":{\"z\":17}},\"n\":null,\"a\":2,\"\":\"\",\"big\":12345678901234567890} ";
+    struct json_view v;
+    struct err e = {0};
+    struct buf many;
+    uint32_t a, item = JSON_NO_NODE;
+    unsigned n = 0;
+
+    T_OK(json_view_read(&v, str_of(text), &e));
+    a = json_view_get(&v, 0, "a");
+    while ((item = json_view_item(&v, a, item)) != JSON_NO_NODE) {
+        if (n == 0)
+            T_EQ(json_view_int(&v, item, 9), 1);
+        else if (n == 1)
+            T_EQ(json_view_int(&v, item, 9), -25);
+        else if (n == 2)
+            T_TRUE(str_eqc(json_view_str(&v, item), "x"));
+        T_EQ(json_view_is_object(&v, item), n == 4);
+        n++;
+    }
+    T_EQ(n, 7);
+    T_TRUE(str_eqc(json_view_str(&v, json_view_get(&v, 0, "be")), "q\"\xc3\xa4\xf0\x9f\x98\x80\n/"));
+    T_EQ(json_view_int(&v, json_view_get(&v, json_view_get(&v, json_view_get(&v, 0, "o"), "a"), "z"), 0), 17);
+    T_EQ(json_view_get(&v, 0, "n"), JSON_NO_NODE);
+    T_EQ(json_view_get(&v, 0, "c"), JSON_NO_NODE);
+    T_EQ(json_view_get(&v, a, "a"), JSON_NO_NODE);
+    T_EQ(json_view_get(&v, JSON_NO_NODE, "a"), JSON_NO_NODE);
+    T_EQ(json_view_item(&v, 0, JSON_NO_NODE), JSON_NO_NODE);
+    T_EQ(json_view_int(&v, json_view_get(&v, 0, "big"), 0), INT64_MAX);
+    T_EQ(json_view_int(&v, a, 3), 3);
+    T_TRUE(json_view_str(&v, json_view_get(&v, 0, "")).p != NULL);
+    T_NULL(json_view_str(&v, a).p);
+    json_view_free(&v);
+    json_view_free(&v);
+    T_EQ(json_view_read(&v, STR("{\"a\":[1,}"), &e), ERR_INVALID);
+    T_EQ(json_view_read(&v, STR("\"\xff\""), &e), ERR_INVALID);
+    T_EQ(json_view_read(&v, STR(""), &e), ERR_INVALID);
+    /* More values than it has room for at first, and memory that runs out for them. */
+    buf_init(&many, 1u << 20);
+    for (unsigned i = 0; i < 5000; i++)
+        (void)buf_printf(&many, "%s{\"\\u006e\":%u}", i == 0 ? "[" : ",", i);
+    (void)buf_putc(&many, ']');
+    T_OK(json_view_read(&v, buf_str(&many), &e));
+    for (n = 0, item = JSON_NO_NODE; (item = json_view_item(&v, 0, item)) != JSON_NO_NODE; n++)
+        if (json_view_int(&v, json_view_get(&v, item, "n"), -1) != n)
+            T_FAIL("item %u", n);
+    T_EQ(n, 5000);
+    json_view_free(&v);
+    for (unsigned long i = 1; i <= 4; i++) {
+        (void)mem_fault_after(i);
+        T_EQ(json_view_read(&v, buf_str(&many), &e), ERR_NOMEM);
+        (void)mem_fault_after(0);
+    }
+    buf_free(&many);
+}
+
 int main(void)
 {
     T_RUN(a_look_before_parsing);
+    T_RUN(a_look_into_a_member);
+    T_RUN(a_view_without_a_tree);
     T_RUN(what_is_json);
     T_RUN(cut_anywhere);
     T_RUN(strings_at_every_offset);
