@@ -2,6 +2,7 @@
 #include "plugin/net/loop_uv.h"
 
 #include "plugin/base/mem.h"
+#include "plugin/base/turns.h"
 #include "plugin/net/resolver.h"
 #include "plugin/net/stream.h"
 
@@ -143,6 +144,9 @@ static void *thread_main(void *arg)
     l->thread = pthread_self();
     atomic_store(&l->running, true);
     (void)pthread_setname_np(pthread_self(), "oc-voice");
+    /* Who waits for us is on the telephone; our other threads, and many of the host's, have work of longer breath. */
+    if (turns_short() < 0)
+        log_debug(l->log, "the kernel grants no short turns on a core: the event loop has ordinary ones");
     run(l);
     if (l->on_exit != NULL)
         l->on_exit(l->exit_arg);
