@@ -270,7 +270,6 @@ endif
 
 CONF_BINS := $(patsubst tests/conformance/test_%.c,$(B)/tests/conformance/test_%,$(sort $(wildcard tests/conformance/test_*.c)))
 CONF_SOS := $(patsubst tests/conformance/so_%.c,$(B)/tests/conformance/so_%.so,$(sort $(wildcard tests/conformance/so_*.c)))
-BENCH_BINS := $(patsubst tests/bench/bench_%.c,$(B)/tests/bench/bench_%,$(sort $(wildcard tests/bench/bench_*.c)))
 # What measurements run beside the plugin: a small host, and servers to compare with.
 BENCH_TOOLS := $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(sort $(wildcard tests/bench/load_*.c tests/bench/peer_*.c tests/bench/serve_*.c tests/bench/limit_*.c)))
 RUN = $(PYTHON) tests/run --builddir $(B) --build $(BUILD) --tools $(TOOLS) $(if $(T),--only '$(T)') $(if $(AGAIN),--again)
@@ -289,8 +288,6 @@ define link_with_all
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN) -o $@ $(LDHARD) $< -Wl,--start-group $(LIBS_ALL) -Wl,--end-group $(LIBS)
 endef
-$(B)/tests/bench/bench_%: $(B)/obj/tests/bench/bench_%.o $(LIBS_ALL)
-	$(link_with_all)
 $(B)/tests/bench/serve_%: $(B)/obj/tests/bench/serve_%.o $(LIBS_ALL)
 	$(link_with_all)
 $(B)/tests/bench/limit_%: $(B)/obj/tests/bench/limit_%.o $(LIBS_ALL)
@@ -353,7 +350,7 @@ test-tsan:
 	@$(MAKE) --no-print-directory BUILD=tsan BUILDDIR=$(if $(filter-out build,$(B)),$(B)-tsan,build/tsan) test
 # Everything the tests need, without running them.
 test-files: all $(UNIT_BINS) $(FAULT_BINS) $(REPLAY_BINS) $(TEST_FILES)
-bench: all $(BENCH_BINS) $(BENCH_TOOLS)
+bench: all $(BENCH_TOOLS)
 	@sh scripts/setup.sh --bench
 	@$(RUN) bench
 # Two hours on one host; SOAK_CALLS, SOAK_RATE, SOAK_HOLD make it shorter. Says passed or FAILED, and exits 1.

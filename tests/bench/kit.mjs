@@ -13,7 +13,6 @@ import { WebSocketServer } from 'ws';
 import { makeCerts } from '../lib/certs.mjs';
 import { mergeConfig, startHost } from '../lib/host.mjs';
 import { buildDir, sleep, tmpdir } from '../lib/util.mjs';
-import { limitOf } from './limits.mjs';
 
 /** Time given to a row, as OCV_BENCH_SCALE says: 1 is what `make bench` takes. */
 export const scale = Number(process.env.OCV_BENCH_SCALE ?? 1);
@@ -36,34 +35,7 @@ export const progress = (text) => process.stdout.write(`... ${text}\n`);
 
 process.setMaxListeners(0);
 
-const rows = [];
-
-/**
- * One result: a JSON line now, a line of the table at the end. `met` null: no aim, or not to be judged. Which limit of
- * the machine it is how far from is added (limits.mjs).
- * @param {object} r row, aim (text), value, unit, runs, peer [{name, value}], floor (number or null), note
- */
-export function row({ row: name, aim = null, value, unit, runs = [], peer = [], floor = null, met = null,
-  note = undefined }) {
-  const short = (x) => (typeof x === 'number' ? Number(x.toPrecision(4)) : x);
-  const entry = { row: name, aim, value: short(value), unit, runs: runs.map(short),
-    peer: peer.map((p) => ({ ...p, value: short(p.value) })), floor: short(floor), met,
-    load: Number(os.loadavg()[0].toFixed(1)), note };
-  entry.limit = limitOf(entry);
-  rows.push(entry);
-  process.stdout.write(`${JSON.stringify(entry)}\n`);
-}
-
-/** Prints all rows as a table. */
-export function table() {
-  const lines = rows.map((r) => [r.row, r.aim ?? '-', `${r.value} ${r.unit}`,
-    r.floor === null ? '-' : String(r.floor), r.peer.map((p) => `${p.name} ${p.value}`).join(', ') || '-',
-    r.limit ? `${r.limit.away} x ${r.limit.name}` : '-', r.met === null ? '' : r.met ? 'met' : 'MISSED']);
-  const all = [['what', 'aim', 'measured', 'floor', 'peers', 'limit', ''], ...lines];
-  const width = all[0].map((_, i) => Math.max(...all.map((l) => l[i].length)));
-  process.stdout.write(`\n${all.map((l) => l.map((c, i) => c.padEnd(width[i])).join('  ').trimEnd())
-    .join('\n')}\n`);
-}
+export { row, table } from './rows.mjs';
 
 /** The q-quantile (nearest rank) of numbers. */
 export function quantile(numbers, q) {
