@@ -318,6 +318,7 @@ static void on_session(struct call *c, const struct call_event *ev, struct call_
         fx_save(fx, CALL_SAVE_LIVE, "live", CALL_TICKET_GREET);
     }
     tools_open(c, now, fx);
+    c->gap = again;
     if (again)
         speech_ask_missing(c, fx);
     f = fx_notify(fx, CALL_NOTICE_LIVE);

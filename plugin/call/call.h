@@ -218,6 +218,7 @@ enum call_voicemail { /* words for an answering machine */
 
 struct announced { /* an item of the conversation that should get words */
     enum call_who who; /* OTHER: the place is free */
+    bool unheard;      /* it came while no sideband was open: `who` is not known, its answer says so */
     char id[CALL_ITEM_BYTES];
 };
 
@@ -254,6 +255,7 @@ struct call {
     char keys[CALL_KEYS_MAX + 1], spent_keys[CALL_KEYS_MAX + 1]; /* the second is named by effects; both are wiped */
     struct announced announced[CALL_ANNOUNCED];
     unsigned next_announced;
+    bool gap;              /* no item was seen since the sideband was open again: some may have been missed */
     bool unrecorded;       /* turns are kept without their words */
     uint64_t unrecorded_ids[CALL_UNRECORDED]; /* hashes of items that were said so: their words may come later */
     unsigned next_unrecorded;

@@ -82,6 +82,7 @@ static void announce(struct call *c, struct str id, enum call_who who)
     if (who == CALL_WHO_OTHER || id.n == 0 || announced(c, id) != NULL || !str_copy(a->id, sizeof a->id, id))
         return;
     a->who = who;
+    a->unheard = false;
     c->next_announced++;
 }
 
@@ -99,18 +100,43 @@ void speech_forget(struct call *c)
     c->turned = false;
 }
 
+static void ask_words(const struct announced *a, unsigned n, struct call_effects *fx)
+{
+    struct call_fx *send = fx_send(fx, CALL_SEND_RETRIEVE);
+
+    send->u.send.text = str_of(a->id);
+    (void)snprintf(send->u.send.event_id.text, sizeof send->u.send.event_id.text, MISSING_PREFIX "%u", n);
+}
+
 void speech_ask_missing(struct call *c, struct call_effects *fx)
 {
     for (unsigned i = 0; i < CALL_ANNOUNCED; i++) {
         const struct announced *a = &c->announced[(c->next_announced + i) % CALL_ANNOUNCED];
-        struct call_fx *send;
 
-        if (a->who == CALL_WHO_OTHER)
-            continue;
-        send = fx_send(fx, CALL_SEND_RETRIEVE);
-        send->u.send.text = str_of(a->id);
-        (void)snprintf(send->u.send.event_id.text, sizeof send->u.send.event_id.text, MISSING_PREFIX "%u", i);
+        if (a->who != CALL_WHO_OTHER)
+            ask_words(a, i, fx);
     }
+}
+
+/*
+ * The first item behind a gap names the one before it. Of one that was added in the gap that is all that is ever told;
+ * others between it and the last one that we know have no name here.
+ */
+static void ask_unheard(struct call *c, struct str prev, struct call_effects *fx)
+{
+    struct announced *a;
+
+    if (!c->gap)
+        return;
+    c->gap = false;
+    if (prev.n == 0 || transcript_knows(&c->transcript, prev))
+        return;
+    announce(c, prev, CALL_WHO_ASSISTANT);
+    a = announced(c, prev);
+    if (a == NULL)
+        return;
+    a->unheard = true;
+    ask_words(a, CALL_ANNOUNCED, fx);
 }
 
 /* The answer; without words they are still to come. A row that the response's end writes later is the same row. */
@@ -119,12 +145,15 @@ static void on_found_words(struct call *c, const struct call_event *ev, struct c
     const struct announced *a = announced(c, ev->u.item.id);
     struct call_output said = {.item_id = ev->u.item.id, .text = ev->u.item.text};
     struct call_event done = {.kind = CALL_EV_RESPONSE_DONE};
+    enum call_who who = a == NULL ? CALL_WHO_OTHER : a->who;
 
-    if (a == NULL || a->who == CALL_WHO_OTHER || ev->u.item.text.n == 0)
+    if (who != CALL_WHO_OTHER && a->unheard)
+        who = ev->u.item.who;
+    if (who == CALL_WHO_OTHER || ev->u.item.text.n == 0)
         return;
     done.u.response.outputs = &said;
     done.u.response.n_outputs = 1;
-    if (a->who == CALL_WHO_ASSISTANT)
+    if (who == CALL_WHO_ASSISTANT)
         transcript_on_response(&c->transcript, &done, now.wall_ms, &fx->rows);
     else
         transcript_on_text(&c->transcript, ev->u.item.id, ev->u.item.text, now.wall_ms, &fx->rows);
@@ -169,6 +198,8 @@ static void on_conversation(struct call *c, const struct call_event *ev, struct 
 {
     struct transcript *t = &c->transcript;
 
+    if (ev->kind == CALL_EV_COMMITTED || ev->kind == CALL_EV_ITEM_ADDED)
+        ask_unheard(c, ev->u.item.prev, fx);
     note_announced(c, ev);
     switch (ev->kind) {
     case CALL_EV_SPEECH_STARTED:

@@ -58,6 +58,11 @@ static unsigned find(const struct transcript *t, struct str id)
     return NOT_FOUND;
 }
 
+bool transcript_knows(const struct transcript *t, struct str id)
+{
+    return find(t, id) != NOT_FOUND;
+}
+
 /* The least position above `pos` of all items but `self`; INT64_MAX if there is none. */
 static int64_t next_pos(const struct transcript *t, int64_t pos, unsigned self)
 {
@@ -86,6 +91,17 @@ static int64_t pos_behind(struct transcript *t, unsigned prev, unsigned self)
     if (next == INT64_MAX || next - pos < 2)
         return pos_at_end(t);
     return pos + (next - pos) / 2;
+}
+
+/* A position before item `self` and behind all others that are; 0 when there is no room. */
+static int64_t pos_before(const struct transcript *t, unsigned self)
+{
+    int64_t pos = t->items[self].pos, last = 0;
+
+    for (unsigned i = 0; i < t->n; i++)
+        if (i != self && t->items[i].pos < pos && t->items[i].pos > last)
+            last = t->items[i].pos;
+    return pos - last < 2 ? 0 : last + (pos - last) / 2;
 }
 
 static uint32_t since_base(struct transcript *t, uint64_t now_wall_ms)
@@ -121,6 +137,17 @@ static unsigned find_or_add(struct transcript *t, struct str id, uint64_t now_wa
 static void set(struct transcript *t, unsigned i, unsigned flags)
 {
     t->flags[i] = (uint8_t)(t->flags[i] | flags);
+}
+
+/* One that was never heard of stands before item i, which is told of only now. */
+static void put_before(struct transcript *t, unsigned i, struct str prev, uint64_t now_wall_ms)
+{
+    int64_t pos = pos_before(t, i);
+
+    if (pos == 0 || (t->n == TRANSCRIPT_ITEMS && t->next == i)) /* the one that would give way */
+        return;
+    (void)add(t, prev, pos, since_base(t, now_wall_ms));
+    set(t, i, ITEM_PLACED);
 }
 
 /* ---- Kept texts. ---- */
@@ -239,6 +266,8 @@ void transcript_on_item(struct transcript *t, struct str id, struct str prev, en
         pos = before != NOT_FOUND ? pos_behind(t, before, NOT_FOUND) : pos_at_end(t);
         i = add(t, id, pos, since_base(t, now_wall_ms));
         set(t, i, before != NOT_FOUND ? ITEM_PLACED : 0);
+    } else if (!(t->flags[i] & ITEM_PLACED) && before == NOT_FOUND && prev.n > 0) {
+        put_before(t, i, prev, now_wall_ms);
     } else if (!(t->flags[i] & ITEM_PLACED) && before != NOT_FOUND && before != i) {
         pos = pos_behind(t, before, i);
         set(t, i, ITEM_PLACED);

@@ -88,6 +88,8 @@ void transcript_restore(struct transcript *t, int64_t last_pos, const struct str
  * set.
  */
 
+/* It was heard of, in whatever way. */
+bool transcript_knows(const struct transcript *t, struct str id);
 /*
  * SPEECH_STARTED (prev none), COMMITTED and ITEM_ADDED: the item's place. prev.p NULL: not said,
  * behind all others until told. Idempotent. Rows: one when a turn moves whose row was made before,

@@ -208,6 +208,30 @@ export function assertTurns(got, call, expected = spokenTurns(call)) {
 }
 
 /**
+ * Fails unless each turn that was told to a host stands in the transcript, once and in its place.
+ * @param {function} excused whether what was told at that time (wall ms) may have been lost on its way
+ */
+export function assertTold(call, transcript, excused, name = call.callId) {
+  const stored = new Map(transcript.turns.map((turn) => [turn.item_id, turn]));
+  assert.equal(stored.size, transcript.turns.length, `${name}: no turn twice`);
+  for (const { event } of call.serverEvents.filter((e) => e.sent && !excused(e.t))) {
+    if (/transcription\.completed$/.test(event.type))
+      assert.equal(stored.get(event.item_id)?.text, event.transcript, `${name}: the caller's turn`);
+    if (event.type !== 'response.done')
+      continue;
+    for (const item of event.response.output.filter((i) => i.type === 'message')) {
+      const turn = stored.get(item.id);
+      assert.ok(turn, `${name}: "${item.content[0]?.transcript}" was told and is stored`);
+      assert.ok(item.content[0].transcript.startsWith(turn.text));
+    }
+  }
+  const order = call.conversation.items.map((item) => item.id);
+  const places = transcript.turns.map((turn) => order.indexOf(turn.item_id));
+  assert.deepEqual(places, [...places].sort((a, b) => a - b), `${name}: in conversation order: ${
+    transcript.turns.map((turn) => `${turn.who} "${turn.text}"`).join(', ')}`);
+}
+
+/**
  * Fails unless API, database, events and simulator tell the same conversation.
  * @returns {Promise<object>} the call's story
  */

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort, waitFor } from '../lib/util.mjs';
-import { KNOWN, requestsOf, rig } from './native-kit.mjs';
+import { KNOWN, assertTold, requestsOf, rig } from './native-kit.mjs';
 
 const CALLS = 60;
 const KILLS = 8;
@@ -88,7 +88,6 @@ test(`${CALLS} calls and ${KILLS} kills`, async (t) => {
   await waitFor(async () => (await made.get('/calls?state=live&limit=1000')).calls.length === 0,
     { timeoutMs: 10000, what: 'the end of all calls' });
   const nearKill = (at) => kills.some((kill) => at > kill.from - SETTLE_MS && at < kill.to);
-  const untilKill = (at) => Math.min(...kills.map((kill) => kill.from - at).filter((ms) => ms > 0));
   for (const call of calls) {
     const name = `call ${calls.indexOf(call)}`;
     assert.ok(call.acceptedAt, `${name} was accepted`);
@@ -103,25 +102,7 @@ test(`${CALLS} calls and ${KILLS} kills`, async (t) => {
     const { transcript, call: row } = await made.story(call);
     assert.equal(row.state, 'over');
     assert.notEqual(row.reason, '');
-    const stored = new Map(transcript.turns.map((turn) => [turn.item_id, turn]));
-    assert.equal(stored.size, transcript.turns.length, `${name}: no turn twice`);
-    const told = call.serverEvents.filter((e) => e.sent && !nearKill(e.t));
-    for (const { t: at, event } of told) {
-      if (/transcription\.completed$/.test(event.type))
-        assert.equal(stored.get(event.item_id)?.text, event.transcript, `${name}: the caller's turn`);
-      if (event.type !== 'response.done')
-        continue;
-      for (const item of event.response.output.filter((i) => i.type === 'message')) {
-        const turn = stored.get(item.id);
-        assert.ok(turn, `${name}: "${item.content[0]?.transcript}" was told ${
-          untilKill(at)} ms before a kill and is stored`);
-        assert.ok(item.content[0].transcript.startsWith(turn.text));
-      }
-    }
-    const order = call.conversation.items.map((item) => item.id);
-    const places = transcript.turns.map((turn) => order.indexOf(turn.item_id));
-    assert.deepEqual(places, [...places].sort((a, b) => a - b), `${name}: in conversation order: ${
-      transcript.turns.map((turn) => `${turn.who} "${turn.text}"`).join(', ')}`);
+    assertTold(call, transcript, nearKill, name);
   }
   assert.equal(made.rows('PRAGMA integrity_check')[0].integrity_check, 'ok');
 });

@@ -184,7 +184,7 @@ function parseJson(raw) {
 /** Handles one request. */
 export async function handleRest(sim, req, res) {
   const entry = { t: Date.now(), hr: performance.now(), method: req.method, path: req.url,
-    socket: req.socket.simNumber, headers: req.headers, body: undefined, status: null };
+    socket: req.socket.simNumber, port: req.socket.remotePort, headers: req.headers, body: undefined, status: null };
   sim.requests.push(entry);
   if (sim.clockMs)
     res.setHeader('date', new Date(Date.now() + sim.clockMs).toUTCString());

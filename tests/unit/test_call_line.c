@@ -651,6 +651,41 @@ static void missed_words(void)
     kit_close(&kit);
 }
 
+/* Behind a gap the first item names one that was added in it; its own answer says who spoke. */
+static void unheard_words(void)
+{
+    struct call_event ev = {.kind = CALL_EV_ITEM_ADDED};
+    unsigned turns;
+
+    kit_live(&kit, kit_settings());
+    added("item_known", CALL_WHO_ASSISTANT);
+    ev.u.item.id = STR("item_before");
+    ev.u.item.prev = STR("item_strange");
+    kit_step(&kit, &ev);
+    T_EQ(kit.n_retrieves, 0); /* there was no gap */
+    kit_run(&kit, 6000);
+    kit_lost(&kit, 0);
+    kit_session(&kit);
+    T_EQ(kit.n_retrieves, 1);
+    ev.u.item.id = STR("item_behind");
+    ev.u.item.prev = STR("item_unheard");
+    kit_step(&kit, &ev);
+    T_EQ(kit.n_retrieves, 2);
+    T_STR_EQ(kit.retrieve[1].text, "item_unheard");
+    ev.u.item.id = STR("item_later");
+    ev.u.item.prev = STR("item_also_strange");
+    kit_step(&kit, &ev);
+    T_EQ(kit.n_retrieves, 2); /* the gap is behind us */
+    turns = kit.c.turns;
+    found("item_unheard", CALL_WHO_OTHER, "");
+    T_EQ(kit.c.turns, turns);
+    found("item_unheard", CALL_WHO_CALLER, "Said while nobody listened.");
+    T_EQ(kit.c.turns, turns + 1);
+    found("item_unheard", CALL_WHO_CALLER, "Said while nobody listened.");
+    T_EQ(kit.c.turns, turns + 1);
+    kit_close(&kit);
+}
+
 static void turns_of_the_callee(void)
 {
     live();
@@ -714,6 +749,7 @@ int main(void)
     T_RUN(line_over);
     T_RUN(restored);
     T_RUN(missed_words);
+    T_RUN(unheard_words);
     T_RUN(turns_of_the_callee);
     T_RUN(unrecorded);
     return T_DONE();

@@ -194,6 +194,24 @@ static void a_text_that_comes_before_its_place_moves_there(void)
     end(&w);
 }
 
+/* The caller had begun to speak before it was told what had gone before. */
+static void one_that_was_never_heard_of_stands_before_it(void)
+{
+    struct world w;
+
+    begin(&w);
+    item(&w, "a1", "", CALL_WHO_ASSISTANT);
+    said(&w, "a1", "First.", 20);
+    item(&w, "c1", "", CALL_WHO_CALLER);     /* speech_started */
+    item(&w, "c1", "lost", CALL_WHO_CALLER); /* committed */
+    heard(&w, "c1", "Third.");
+    said(&w, "lost", "Second.", 20);
+    item(&w, "a2", "c1", CALL_WHO_ASSISTANT);
+    said(&w, "a2", "Fourth.", 20);
+    T_STR_EQ(shown(&w), "a:First.|a:Second.|c:Third.|a:Fourth.");
+    end(&w);
+}
+
 static void other_items_are_places_too(void)
 {
     struct world w;
@@ -606,6 +624,7 @@ int main(void)
     T_RUN(turns_stand_in_order);
     T_RUN(a_late_transcription_keeps_its_place);
     T_RUN(a_text_that_comes_before_its_place_moves_there);
+    T_RUN(one_that_was_never_heard_of_stands_before_it);
     T_RUN(other_items_are_places_too);
     T_RUN(many_items_behind_one_have_room);
     T_RUN(empty_texts_make_no_turn);
