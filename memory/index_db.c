@@ -14,7 +14,6 @@
 #define INDEX_SCHEMA 1
 #define RETRY_MS 10000u
 #define INSTANCES 8u
-#define BLOCK_BYTES 700u
 
 /*
  * doc: blocks of files; talk: blocks that belong to a call, its own text (file 0) or a section about it in
@@ -50,12 +49,13 @@ static const char *const queries[Q_N] = {
                    " ON CONFLICT(path) DO UPDATE SET mtime=?2, ctime=?3, size=?4, inode=?5, skip=?6, at=?7"
                    " RETURNING id",
     [Q_FILE_DROP] = "DELETE FROM file WHERE id=?1",
-    [Q_DOC_OF] = "SELECT id, head, text, '' FROM doc WHERE file=?1",
+    [Q_DOC_OF] = "SELECT id, head, text, '', line, lines FROM doc WHERE file=?1 AND id>?2 ORDER BY id",
     [Q_DOC_DROP] = "DELETE FROM doc WHERE id=?1",
     [Q_DOC_PUT] = "INSERT INTO doc(file, line, lines, head, text) VALUES(?1, ?2, ?3, ?4, ?5)",
     [Q_DOC_FTS_PUT] = "INSERT INTO doc_fts(rowid, head, text) VALUES(?1, ?2, ?3)",
     [Q_DOC_FTS_DROP] = "INSERT INTO doc_fts(doc_fts, rowid, head, text) VALUES('delete', ?1, ?2, ?3)",
-    [Q_TALK_OF_FILE] = "SELECT id, head, text, person FROM talk WHERE file=?1 AND file > 0",
+    [Q_TALK_OF_FILE] = "SELECT id, head, text, person, line, lines, call, at FROM talk WHERE file=?1 AND file > 0"
+                       " AND id>?2 ORDER BY id",
     [Q_TALK_OF_CALL] = "SELECT id, head, text, person FROM talk WHERE call=?1 AND file=0",
     [Q_TALK_OF_PERSON] = "SELECT id, head, text, person FROM talk WHERE person=?1 LIMIT 500",
     [Q_TALK_OLD] = "SELECT id, head, text, person FROM talk WHERE at<?1 AND file=0 LIMIT 500",
@@ -413,17 +413,20 @@ int index_db_drop(struct index *ix, sqlite3_stmt *of, bool talk, unsigned *count
     return rc != SQLITE_OK ? rc : got == SQLITE_DONE ? SQLITE_OK : got;
 }
 
-static int drop_blocks(struct index *ix, int64_t file)
+/* All of the file's but those that are kept. */
+static int drop_blocks(struct index *ix, int64_t file, const struct index_kept *kept)
 {
     sqlite3_stmt *st = index_stmt(ix, Q_DOC_OF);
     int rc;
 
     (void)sqlite3_bind_int64(st, 1, file);
+    (void)sqlite3_bind_int64(st, 2, kept->doc_id);
     rc = index_db_drop(ix, st, false, NULL);
     if (rc != SQLITE_OK)
         return rc;
     st = index_stmt(ix, Q_TALK_OF_FILE);
     (void)sqlite3_bind_int64(st, 1, file);
+    (void)sqlite3_bind_int64(st, 2, kept->talk_id);
     return index_db_drop(ix, st, true, NULL);
 }
 
@@ -432,7 +435,8 @@ struct putter {
     int64_t file;
     struct str path, call, person;
     uint64_t at;
-    char head[INDEX_PATH_BYTES + 256];
+    struct index_kept kept; /* blocks that stand there already; counted down */
+    char head[INDEX_HEAD_BYTES];
     char owner[INDEX_ID_BYTES + 1];
     struct str owner_of; /* owner[] is of this call */
 };
@@ -442,18 +446,22 @@ static int put_block(void *arg, const struct index_block *b)
     struct putter *p = arg;
     bool talk = p->file == 0 || b->call.n > 0;
     struct str call = p->file == 0 ? p->call : b->call, person = p->person, head;
-    sqlite3_stmt *st = index_stmt(p->ix, talk ? Q_TALK_PUT : Q_DOC_PUT);
-    int rc, n;
+    unsigned *kept = talk ? &p->kept.talk : &p->kept.doc;
+    sqlite3_stmt *st;
+    int rc;
 
+    if (*kept > 0) {
+        --*kept;
+        return 0;
+    }
+    st = index_stmt(p->ix, talk ? Q_TALK_PUT : Q_DOC_PUT);
     if (talk && p->file != 0) {
         if (!str_eq(p->owner_of, call))
             index_call_person(p->ix, call, p->owner);
         p->owner_of = call;
         person = str_of(p->owner);
     }
-    n = snprintf(p->head, sizeof p->head, "%.*s%s%.*s", STR_ARG(p->path), p->path.n > 0 && b->head.n > 0 ? ": " : "",
-                 STR_ARG(b->head));
-    head = str_make(p->head, n < 0 ? 0 : (size_t)n < sizeof p->head ? (size_t)n : sizeof p->head - 1);
+    head = index_block_head(p->path, b, p->head, sizeof p->head);
     (void)sqlite3_bind_int64(st, 1, p->file);
     (void)sqlite3_bind_int64(st, 2, b->from);
     (void)sqlite3_bind_int64(st, 3, b->lines);
@@ -517,7 +525,10 @@ int index_db_put_file(struct index *ix, struct index_file *f, struct str text)
     if (rc < 0)
         return rc;
     f->tx = ix->tx;
-    rc = f->id != 0 ? drop_blocks(ix, f->id) : SQLITE_OK;
+    /* A daily note is appended to all day long: what was written before is not told to the search tables again. */
+    if (f->id != 0)
+        index_db_keep(ix, f->id, p.path, p.at, text, &p.kept);
+    rc = f->id != 0 ? drop_blocks(ix, f->id, &p.kept) : SQLITE_OK;
     if (rc != SQLITE_OK)
         return index_db_fail(ix, rc);
     st = index_stmt(ix, Q_FILE_PUT);
@@ -537,7 +548,7 @@ int index_db_put_file(struct index *ix, struct index_file *f, struct str text)
     if (rc != SQLITE_DONE)
         return index_db_fail(ix, rc);
     p.file = f->id;
-    rc = index_split(text, BLOCK_BYTES, true, put_block, &p);
+    rc = index_split(text, INDEX_BLOCK_BYTES, true, put_block, &p);
     return rc < 0 ? index_db_fail(ix, -rc) : 0;
 }
 
@@ -551,7 +562,7 @@ int index_db_drop_file(struct index *ix, struct index_file *f)
     rc = index_db_begin(ix);
     if (rc < 0)
         return rc;
-    rc = drop_blocks(ix, f->id);
+    rc = drop_blocks(ix, f->id, &(struct index_kept){0});
     st = index_stmt(ix, Q_FILE_DROP);
     (void)sqlite3_bind_int64(st, 1, f->id);
     if (rc == SQLITE_OK)
@@ -628,7 +639,7 @@ int index_run_put_call(struct index *ix, struct index_op *op)
     if (rc == SQLITE_OK)
         rc = own_blocks(ix, op->a, op->b, false);
     if (rc == SQLITE_OK && str_utf8_valid(op->c))
-        rc = -index_split(op->c, BLOCK_BYTES, true, put_block, &p);
+        rc = -index_split(op->c, INDEX_BLOCK_BYTES, true, put_block, &p);
     return index_db_fail(ix, rc);
 }
 

@@ -4,8 +4,8 @@
 /*
  * What the files of the index share: index.c (thread, queue, the loop's side), index_file.c (files opened
  * without following links), index_scan.c (what there is and what changed), index_text.c (Markdown in blocks,
- * sections of ours), index_mirror.c, index_db.c, index_purge.c, index_search.c,
- * index_section.c. memory/ only. Functions:
+ * sections of ours), index_mirror.c, index_db.c, index_keep.c (what of a changed file stands in the database already),
+ * index_purge.c, index_search.c, index_section.c. memory/ only. Functions:
  * index thread, but where another is named.
  */
 #include "memory/context.h"
@@ -33,6 +33,8 @@ struct index_tally;
 #define INDEX_NOTES 1024u
 #define INDEX_SECTION_BYTES ((size_t)256 << 10) /* of body */
 #define INDEX_ID_BYTES 64u
+#define INDEX_BLOCK_BYTES 700u /* of what is searched, about */
+#define INDEX_HEAD_BYTES (INDEX_PATH_BYTES + 256u)
 
 /* ---- Files. ---- */
 
@@ -321,6 +323,18 @@ enum { /* index_stmt() */
     Q_TALK_FTS_PUT, Q_TALK_FTS_DROP, Q_TALK_OWN, Q_CALL_GET, Q_CALL_PUT, Q_CALLS_DROP, Q_DOC_ROWS,
     Q_TALK_ROWS, Q_DOC_GET, Q_TALK_GET, Q_DOC_MERGE, Q_TALK_MERGE, Q_DOC_TOP, Q_N
 };
+
+/* ---- index_keep.c ---- */
+
+struct index_kept { /* blocks of a file in the order of their rows, as far as they are what the file has now */
+    unsigned doc, talk;
+    int64_t doc_id, talk_id; /* rows of the last of them; 0 none */
+};
+/* Compares the rows of a file with its text, whatever wrote it and where. Within a transaction. */
+void index_db_keep(struct index *ix, int64_t file, struct str path, uint64_t at, struct str text,
+                   struct index_kept *out);
+/* What a block is found by beside its text: "path: headings", cut to cap. */
+struct str index_block_head(struct str path, const struct index_block *b, char *out, size_t cap);
 
 /* ---- index_purge.c ---- */
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The index over 10,000 memory files of 4 KB: the first scan, a restart, searches and reads from the
- * question to the answer, and how soon a change is found. Prints one line of JSON; times in ms.
+ * question to the answer, how soon a change is found, and what an append to a note of 900 KB costs: CPU, bytes read and
+ * bytes written. Prints one line of JSON; times in ms.
  */
 #include "memory/index.h"
 #include "plugin/base/clock.h"
@@ -19,6 +20,8 @@
 
 #define FILES 10000u
 #define QUESTIONS 2000u
+#define APPENDS 20u
+#define NOTE_BYTES 900000u
 
 struct bench {
     char dir[64], ws[96], state[96];
@@ -158,12 +161,63 @@ static void make_query(char *out, size_t cap, unsigned kind)
     }
 }
 
+/* Bytes that this process has read and written by system calls: files and the database. */
+static void io_kib(double out[2])
+{
+    FILE *f = fopen("/proc/self/io", "r");
+    unsigned long long read = 0, written = 0;
+
+    if (f == NULL || fscanf(f, "rchar: %llu wchar: %llu", &read, &written) != 2)
+        exit(1);
+    (void)fclose(f);
+    out[0] = (double)read / 1024;
+    out[1] = (double)written / 1024;
+}
+
+/* A daily note that grows: mean of CPU ms, KiB read and KiB written of an append, until it is found. */
+static void append_all(struct bench *b, double cost[3])
+{
+    char path[160], text[200], word[40];
+    double before[3], after[2];
+    FILE *f;
+
+    (void)snprintf(path, sizeof path, "%s/memory/2026-02-03.md", b->ws);
+    f = fopen(path, "w");
+    for (size_t n = 0; f != NULL && n < NOTE_BYTES;)
+        n += (size_t)fprintf(f, "%s- the %s of w%x and the %s with w%x\n", rand() % 40 == 0 ? "\n## An hour\n\n" : "",
+                             common[rand() % 17], (unsigned)rand() % 30000, common[rand() % 17], (unsigned)rand() % 30000);
+    if (f == NULL || fclose(f) != 0)
+        exit(1);
+    memset(cost, 0, 3 * sizeof *cost);
+    for (unsigned i = 0; i <= APPENDS; i++) { /* the first waits for the note itself */
+        before[0] = cpu_ms();
+        io_kib(before + 1);
+        (void)snprintf(word, sizeof word, "appended%u", i);
+        (void)snprintf(text, sizeof text, "\n- %s\n", word);
+        f = fopen(path, "a");
+        if (f == NULL || fputs(text, f) < 0 || fclose(f) != 0)
+            exit(1);
+        b->wanted = "2026-02-03.md";
+        do {
+            (void)usleep(20000);
+            (void)ask(b, word, NULL);
+        } while (!b->found);
+        (void)usleep(300000); /* committed */
+        io_kib(after);
+        if (i > 0) {
+            cost[0] += (cpu_ms() - before[0]) / APPENDS;
+            cost[1] += (after[0] - before[1]) / APPENDS;
+            cost[2] += (after[1] - before[2]) / APPENDS;
+        }
+    }
+}
+
 int main(void)
 {
     struct bench b = {.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
     struct log log;
     static double search[QUESTIONS], cpu[QUESTIONS], kinds[4][QUESTIONS / 4], get[QUESTIONS], seen[20];
-    double first, again, first_cpu, before, search_p50, search_p99, first_sort[4];
+    double first, again, first_cpu, before, search_p50, search_p99, first_sort[4], append[3];
     char text[200], command[160];
 
     log_init(&log, NULL, NULL, LOG_ERROR);
@@ -209,6 +263,7 @@ int main(void)
         } while (!b.found && clock_mono_us() - begin < 10000000);
         seen[i] = (double)(clock_mono_us() - begin) / 1000.0;
     }
+    append_all(&b, append);
     for (unsigned i = 0; i < 4; i++)
         first_sort[i] = quantile(kinds[i], QUESTIONS / 4, 0.99);
     search_p50 = quantile(search, QUESTIONS, 0.5);
@@ -216,10 +271,12 @@ int main(void)
     printf("{\"bench\":\"index\",\"files\":%u,\"file_bytes\":4096,\"questions\":%u,\"failed\":%u,"
            "\"first_scan_ms\":%.0f,\"first_scan_cpu_ms\":%.0f,\"restart_ms\":%.0f,\"search_p50_ms\":%.2f,\"search_p99_ms\":%.2f,"
            "\"search_max_ms\":%.2f,\"search_cpu_p50_ms\":%.2f,\"search_cpu_p99_ms\":%.2f,\"p99_by_kind_ms\":{\"question\":%.2f,\"name\":%.2f,\"common\":%.2f,"
-           "\"rare\":%.2f},\"get_p50_ms\":%.2f,\"get_p99_ms\":%.2f,\"change_max_ms\":%.0f}\n",
+           "\"rare\":%.2f},\"get_p50_ms\":%.2f,\"get_p99_ms\":%.2f,\"change_max_ms\":%.0f,"
+           "\"append_cpu_ms\":%.2f,\"append_read_kib\":%.0f,\"append_written_kib\":%.0f}\n",
            FILES, QUESTIONS, b.bad, first, first_cpu, again, search_p50,
            search_p99, search[QUESTIONS - 1], quantile(cpu, QUESTIONS, 0.5), quantile(cpu, QUESTIONS, 0.99), first_sort[0], first_sort[1],
-           first_sort[2], first_sort[3], quantile(get, QUESTIONS, 0.5), quantile(get, QUESTIONS, 0.99), quantile(seen, 20, 1.0));
+           first_sort[2], first_sort[3], quantile(get, QUESTIONS, 0.5), quantile(get, QUESTIONS, 0.99), quantile(seen, 20, 1.0), append[0],
+           append[1], append[2]);
     index_close(b.ix);
     (void)snprintf(command, sizeof command, "rm -rf %s", b.dir);
     (void)!system(command);
