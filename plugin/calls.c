@@ -287,14 +287,80 @@ void live_begin(struct live *lc)
     live_settle(lc);
 }
 
-static void notify_incoming(struct calls *cs, const struct calls_incoming *in)
+static void tell_incoming(struct calls *cs, const struct id *id, struct str openai_call_id, struct str from,
+                          enum caller_level level, const char *how)
 {
-    screen_notify(cs->app, str_of(in->id.text), in->openai_call_id, str_of(in->from.number), in->verdict.level);
+    screen_notify(cs->app, str_of(id->text), openai_call_id, from, level);
     if (cs->app->config->logging.call_events)
-        log_info(&cs->app->log, "%s from %s (%s): %s", in->id.text,
-                 log_number(&cs->app->log, str_of(in->from.number)).text,
-                 caller_level_name(in->verdict.level),
-                 screen_takes(in) ? "taken" : screen_detail(in));
+        log_info(&cs->app->log, "%s from %s (%s): %s", id->text, log_number(&cs->app->log, from).text,
+                 caller_level_name(level), how);
+}
+
+void live_announce(struct live *lc)
+{
+    struct id id;
+
+    if (!lc->incoming_due)
+        return;
+    lc->incoming_due = false;
+    memcpy(id.text, lc->id, sizeof id.text);
+    tell_incoming(lc->owner, &id, str_of(lc->openai_call_id), str_of(lc->from), lc->level, "taken");
+}
+
+/* ERR_NOMEM: nothing of it is left. */
+static int begin_prepared(struct live *lc, const struct calls_incoming *in)
+{
+    (void)str_copy(lc->from, sizeof lc->from, str_of(in->from.number));
+    lc->base = lc->level = in->verdict.level;
+    live_look_up_access(lc);
+    lc->received_wall_ms = in->received_wall_ms;
+    lc->received_mono_ms = in->received_mono_ms;
+    if (live_prepare(lc) < 0) {
+        live_free(lc);
+        return ERR_NOMEM;
+    }
+    live_note_caller(lc);
+    return 0;
+}
+
+static void begin_refusal(struct live *lc, const struct calls_incoming *in)
+{
+    struct calls *cs = lc->owner;
+
+    lc->begun = true;
+    cs->n_refusing++;
+    lc->refused = true;
+    call_begin_refusal(&lc->call, screen_reason(in), screen_sip_status(in), str_of(screen_detail(in)),
+                       live_now(cs), &cs->fx);
+    if (in->verdict.may_pair)
+        runs_pairing(cs->app->runs, str_of(in->from.number));
+    live_settle(lc);
+}
+
+/*
+ * The accept is what the caller waits for: its bytes leave before the host is told of the call, which wakes threads of
+ * the host's that want the core.
+ */
+static void begin_taken(struct live *lc, const struct calls_incoming *in)
+{
+    struct calls *cs = lc->owner;
+
+    lc->incoming_due = true;
+    live_brief(lc);
+    if (lc->briefing == NULL) {
+        live_begin(lc);
+        loop_flush(cs->app->loop);
+    } else {
+        timer_set(lc->timer, in->received_mono_ms + CONTEXT_MS);
+    }
+    lc = live_find(cs, str_of(in->id.text)); /* that may have been its end */
+    if (lc == NULL)
+        return;
+    live_announce(lc);
+    if (lc->call.set.ask_available)
+        runs_prepare(cs->app->runs, str_of(lc->id), str_of(lc->from), str_of(caller_level_name(lc->level)));
+    else if (in->verdict.may_pair)
+        runs_pairing(cs->app->runs, str_of(in->from.number));
 }
 
 void calls_begin(struct calls *cs, const struct calls_incoming *in)
@@ -308,52 +374,27 @@ void calls_begin(struct calls *cs, const struct calls_incoming *in)
     /* A refusal over the bound stays a row and is carried out by nobody: the provider ends it. */
     if (taken || cs->n_refusing < REFUSING_MAX)
         lc = live_new(cs, str_of(in->id.text), in->openai_call_id);
-    notify_incoming(cs, in);
-    if (lc == NULL) {
+    if (!taken || lc == NULL)
+        tell_incoming(cs, &in->id, in->openai_call_id, str_of(in->from.number), in->verdict.level,
+                      taken ? "taken" : screen_detail(in));
+    if (lc == NULL || begin_prepared(lc, in) < 0) {
         log_error(&cs->app->log, "%s: no memory, it is left to the provider", in->id.text);
         return;
     }
-    (void)str_copy(lc->from, sizeof lc->from, str_of(in->from.number));
-    lc->base = lc->level = in->verdict.level;
-    live_look_up_access(lc);
-    lc->received_wall_ms = in->received_wall_ms;
-    lc->received_mono_ms = in->received_mono_ms;
-    if (live_prepare(lc) < 0) {
-        log_error(&cs->app->log, "%s: no memory, it is left to the provider", in->id.text);
-        live_free(lc);
-        return;
-    }
-    live_note_caller(lc);
+    (void)journal_hop(cs->app->store, str_of(lc->id), in->received_wall_ms, STR("webhook"),
+                      STR("received, verified and recorded"));
     if (taken && !lc->call.set.rates.known && cost_capped(&cs->app->config->costs.caps)) {
         /* The personality file names a model that the configuration was not checked for. */
         known.limit = CALL_REASON_REFUSED_COST;
         known.limit_text = cost_cap_words(COST_CAP_UNPRICED);
-        in = &known;
+        lc->incoming_due = true;
+        live_announce(lc);
         taken = false;
     }
-    if (!taken) {
-        lc->begun = true;
-        cs->n_refusing++;
-        lc->refused = true;
-        call_begin_refusal(&lc->call, screen_reason(in), screen_sip_status(in), str_of(screen_detail(in)),
-                           live_now(cs), &cs->fx);
-    }
-    (void)journal_hop(cs->app->store, str_of(lc->id), in->received_wall_ms, STR("webhook"),
-                      STR("received, verified and recorded"));
-    if (taken && lc->call.set.ask_available)
-        runs_prepare(cs->app->runs, str_of(lc->id), str_of(lc->from),
-                     str_of(caller_level_name(lc->level)));
-    else if (in->verdict.may_pair)
-        runs_pairing(cs->app->runs, str_of(in->from.number));
-    if (!taken) {
-        live_settle(lc);
-        return;
-    }
-    live_brief(lc);
-    if (lc->briefing == NULL)
-        live_begin(lc);
+    if (taken)
+        begin_taken(lc, in);
     else
-        timer_set(lc->timer, in->received_mono_ms + CONTEXT_MS);
+        begin_refusal(lc, &known);
 }
 
 /* ---- Adopting ---- */

@@ -467,6 +467,7 @@ static void notify_state(struct live *lc, const struct call_fx *fx)
 
 static void do_notify(struct live *lc, const struct call_fx *fx)
 {
+    live_announce(lc);
     switch (fx->u.notify.what) {
     case CALL_NOTICE_TURN: notify_turn(lc, &fx->u.notify.turn); break;
     case CALL_NOTICE_TOOL: notify_tool(lc, fx); break;

@@ -46,6 +46,7 @@ struct live { /* one call; owner: the table */
     uint64_t timer_at;
     uint64_t received_wall_ms, received_mono_ms;
     bool refused;             /* counted in n_refusing */
+    bool incoming_due;        /* live_announce() was not called */
     bool has_failure;         /* `failure` is to be fed when the effects are carried out */
     struct call_event failure;
 
@@ -92,6 +93,8 @@ void live_settle(struct live *lc);
 struct call_now live_now(const struct calls *cs);
 /* Begins a call that waited for its context; the call may be gone afterwards. */
 void live_begin(struct live *lc);
+/* call.incoming, if it is due: before anything else is told of the call. */
+void live_announce(struct live *lc);
 
 /* ---- calls_known.c ---- */
 void live_look_up_access(struct live *lc); /* after base or level changed */

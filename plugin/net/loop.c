@@ -221,6 +221,11 @@ int loop_lull(struct loop *l, struct loop_msg *m)
     return 0;
 }
 
+void loop_flush(struct loop *l)
+{
+    stream_flush_dirty(l);
+}
+
 bool loop_is_current(const struct loop *l)
 {
     return atomic_load(&l->running) && pthread_equal(l->thread, pthread_self()) != 0;

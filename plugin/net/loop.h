@@ -35,6 +35,11 @@ int loop_post(struct loop *l, struct loop_msg *m);
  * already must not be given again. ERR_CLOSED: the loop stops and `run` will not be called.
  */
 int loop_lull(struct loop *l, struct loop_msg *m);
+/*
+ * Writes out now what was written in this turn, which otherwise happens at its end. For bytes that somebody waits for,
+ * before work that can follow them. Owners of streams may hear of failures meanwhile. Loop thread.
+ */
+void loop_flush(struct loop *l);
 bool loop_is_current(const struct loop *l); /* called on the loop's thread? */
 uint64_t loop_now_ms(const struct loop *l); /* monotonic, as clock_mono_ms(); loop thread */
 /*
