@@ -340,11 +340,11 @@ bool webhook_verified(struct app *app, struct httpd_exchange *x)
 }
 
 /* Repeats come by the thousand when something is amiss: they are answered before anything is parsed. */
-static bool repeated(struct webhooks *w, struct httpd_exchange *x, struct str openai_call_id, struct str sip_call_id)
+static bool repeated(struct webhooks *w, struct httpd_exchange *x, struct str id, bool known)
 {
-    if (openai_call_id.n == 0 || !journal_known(w->app->store, openai_call_id, sip_call_id))
+    if (!known)
         return false;
-    log_info(&w->app->log, "webhook: call %.*s is decided already", STR_ARG(str_head(openai_call_id, 256)));
+    log_info(&w->app->log, "webhook: call %.*s is decided already", STR_ARG(str_head(id, 256)));
     reply(x, 200, STR("{\"ok\":true}"));
     return true;
 }
@@ -365,8 +365,12 @@ void webhooks_handle(struct webhooks *w, struct httpd_exchange *x)
     uint64_t now = loop_now_ms(app->loop);
     struct rt_webhook hook;
     struct err e = {0};
+    struct str peek;
 
-    if (!webhook_verified(app, x) || repeated(w, x, rt_webhook_peek_call(httpd_body(x)), STR_NONE))
+    if (!webhook_verified(app, x))
+        return;
+    peek = rt_webhook_peek_call(httpd_body(x));
+    if (repeated(w, x, peek, journal_known(app->store, peek, STR_NONE)))
         return;
     if (w->draining || !costs_ready(app->costs)) {
         (void)httpd_reply_header(x, "Retry-After", STR("1"));
@@ -379,7 +383,9 @@ void webhooks_handle(struct webhooks *w, struct httpd_exchange *x)
         return;
     }
     if (hook.kind == RT_WEBHOOK_INCOMING) {
-        if (!repeated(w, x, hook.call_id, hook.sip_call_id))
+        /* By its own id it was looked up above, unless that could not be read there. */
+        peek = str_eq(peek, hook.call_id) ? STR_NONE : hook.call_id;
+        if (!repeated(w, x, hook.call_id, journal_known(app->store, peek, hook.sip_call_id)))
             claim(w, x, &hook, now);
     } else {
         ignore(app, x, hook.type);

@@ -34,6 +34,7 @@ int id_make(struct id *out, const char *prefix, uint64_t wall_ms)
     static const char digits[] = "0123456789abcdefghjkmnpqrstvwxyz";
     unsigned char raw[16];
     size_t at = strnlen(prefix, ID_BYTES);
+    uint64_t high = 0, low = 0;
 
     if (at + 27 > sizeof out->text)
         return ERR_TOO_BIG;
@@ -42,15 +43,17 @@ int id_make(struct id *out, const char *prefix, uint64_t wall_ms)
     if (id_random(raw + 6, sizeof raw - 6) < 0)
         return ERR_IO;
     memcpy(out->text, prefix, at);
-    /* 128 bits, most significant first, in 26 digits of 5 bits: two zero bits lead. */
-    for (int i = 0; i < 26; i++) {
-        int value = 0;
-
-        for (int bit = i * 5 - 2; bit < i * 5 + 3; bit++)
-            value = value * 2 + (bit < 0 ? 0 : (raw[bit / 8] >> (7 - bit % 8)) & 1);
-        out->text[at++] = digits[value];
+    for (int i = 0; i < 8; i++) {
+        high = high << 8 | raw[i];
+        low = low << 8 | raw[8 + i];
     }
-    out->text[at] = '\0';
+    /* 128 bits in 26 digits of 5 bits, the last one first: two zero bits lead. */
+    for (int i = 25; i >= 0; i--) {
+        out->text[at + (size_t)i] = digits[low & 31];
+        low = low >> 5 | high << 59;
+        high >>= 5;
+    }
+    out->text[at + 26] = '\0';
     return 0;
 }
 

@@ -11,29 +11,14 @@ struct str str_of(const char *c)
     return (struct str){c, c ? strlen(c) : 0};
 }
 
-struct str str_make(const char *p, size_t n)
-{
-    return (struct str){p, n};
-}
-
-bool str_eq(struct str a, struct str b)
-{
-    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
-}
-
-bool str_ieq(struct str a, struct str b)
-{
-    return a.n == b.n && (a.n == 0 || strncasecmp(a.p, b.p, a.n) == 0);
-}
-
 bool str_eqc(struct str a, const char *c)
 {
     return str_eq(a, str_of(c));
 }
 
-bool str_starts(struct str s, struct str prefix)
+bool str_ieq(struct str a, struct str b)
 {
-    return s.n >= prefix.n && str_eq(str_head(s, prefix.n), prefix);
+    return a.n == b.n && (a.n == 0 || strncasecmp(a.p, b.p, a.n) == 0);
 }
 
 bool str_istarts(struct str s, struct str prefix)
@@ -58,18 +43,6 @@ struct str str_trim(struct str s)
     while (s.n > 0 && (s.p[s.n - 1] == ' ' || s.p[s.n - 1] == '\t'))
         s.n--;
     return s;
-}
-
-struct str str_skip(struct str s, size_t n)
-{
-    if (n > s.n)
-        n = s.n;
-    return n == 0 ? s : (struct str){s.p + n, s.n - n};
-}
-
-struct str str_head(struct str s, size_t n)
-{
-    return (struct str){s.p, n < s.n ? n : s.n};
 }
 
 size_t str_find(struct str s, char c)

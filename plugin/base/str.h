@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct str {
     const char *p;
@@ -19,18 +20,44 @@ struct str {
 /* For printf's "%.*s". */
 #define STR_ARG(s) (int)(s).n, (s).p ? (s).p : ""
 
+/* The smallest are inline: they are called by the dozen for every message that is read. */
+
+static inline struct str str_make(const char *p, size_t n)
+{
+    return (struct str){p, n};
+}
+
+static inline bool str_eq(struct str a, struct str b)
+{
+    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
+/* At most the first n bytes. */
+static inline struct str str_head(struct str s, size_t n)
+{
+    return (struct str){s.p, n < s.n ? n : s.n};
+}
+
+/* What is behind the first n bytes. */
+static inline struct str str_skip(struct str s, size_t n)
+{
+    if (n > s.n)
+        n = s.n;
+    return n == 0 ? s : (struct str){s.p + n, s.n - n};
+}
+
+static inline bool str_starts(struct str s, struct str prefix)
+{
+    return s.n >= prefix.n && str_eq(str_head(s, prefix.n), prefix);
+}
+
 struct str str_of(const char *c); /* NULL gives an empty slice */
-struct str str_make(const char *p, size_t n);
-bool str_eq(struct str a, struct str b);
-bool str_ieq(struct str a, struct str b); /* ASCII case ignored */
 bool str_eqc(struct str a, const char *c);
-bool str_starts(struct str s, struct str prefix);
+bool str_ieq(struct str a, struct str b); /* ASCII case ignored */
 bool str_istarts(struct str s, struct str prefix);
 bool str_ends(struct str s, struct str suffix);
 bool str_has_nul(struct str s);
 struct str str_trim(struct str s); /* spaces and tabs at both ends */
-struct str str_skip(struct str s, size_t n);
-struct str str_head(struct str s, size_t n); /* at most the first n bytes */
 /* Index of the first c, or s.n. */
 size_t str_find(struct str s, char c);
 /* Index of the first occurrence of needle, or s.n. */

@@ -68,13 +68,15 @@ static void on_request(void *arg, struct httpd_exchange *x)
     struct server *s = arg;
     struct rt_webhook hook;
     struct err e = {0};
+    struct str peek;
 
     if (sig_verify(s->keys, httpd_header(x, "webhook-id"), httpd_header(x, "webhook-timestamp"),
                    httpd_header(x, "webhook-signature"), httpd_body(x), clock_wall_ms() / 1000, &e) != SIG_GOOD) {
         say(x, 401);
         return;
     }
-    if (journal_known(s->store, rt_webhook_peek_call(httpd_body(x)), STR_NONE)) {
+    peek = rt_webhook_peek_call(httpd_body(x));
+    if (journal_known(s->store, peek, STR_NONE)) {
         say(x, 200);
         return;
     }
@@ -82,7 +84,8 @@ static void on_request(void *arg, struct httpd_exchange *x)
         say(x, 400);
         return;
     }
-    if (hook.kind != RT_WEBHOOK_INCOMING || journal_known(s->store, hook.call_id, hook.sip_call_id))
+    if (hook.kind != RT_WEBHOOK_INCOMING ||
+        journal_known(s->store, str_eq(peek, hook.call_id) ? STR_NONE : hook.call_id, hook.sip_call_id))
         say(x, 200);
     else if (claim(s, x, &hook) < 0)
         say(x, 503);
