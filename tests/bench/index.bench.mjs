@@ -23,5 +23,9 @@ row('search, p99', x.search_p99_ms, { aim: '< 20 ms', met: x.search_p99_ms < 20,
   + `${x.search_cpu_p99_ms} ms of CPU; by kind of question ${Object.entries(x.p99_by_kind_ms).map(([k, v]) => `${k} ${v}`).join(', ')}` });
 row('read of 50 lines, p50', x.get_p50_ms);
 row('read of 50 lines, p99', x.get_p99_ms);
+for (const [what, value, unit, more] of [['CPU', x.append_cpu_ms, 'ms', {}], ['bytes read', x.append_read_kib, 'KiB', {
+  note: 'the note is read whole, for nothing else tells of a beginning that was written over' }],
+['bytes written', x.append_written_kib, 'KiB', {}]])
+  row(`an append to a note of 900 KB, ${what}`, value, { unit, ...more });
 kit.table();
 process.exit(0);

@@ -45,6 +45,10 @@ export function quantile(numbers, q) {
 
 export const median = (numbers) => quantile(numbers, 0.5);
 
+/** The q-quantile of each fifth of what was measured one after the other: the runs of a row whose value is that of all. */
+export const fifths = (numbers, q) => Array.from({ length: 5 }, (_, i) => numbers.slice(Math.floor(i * numbers.length / 5),
+  Math.floor((i + 1) * numbers.length / 5))).filter((part) => part.length > 0).map((part) => quantile(part, q));
+
 /** CPU seconds of all threads of a process so far. */
 export function cpuSeconds(pid) {
   let ns = 0;

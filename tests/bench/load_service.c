@@ -500,9 +500,10 @@ static void reset(void)
     s.pongs = 0;
 }
 
-static void late(uint64_t begun, const char *what)
+/* since: when it last moved, or should have ended. */
+static void late(uint64_t since, const char *what)
 {
-    if (now_us() - begun > WAIT_S * 1000000ull) {
+    if (now_us() > since + WAIT_S * 1000000ull) {
         errno = ETIMEDOUT;
         die(what);
     }
@@ -630,7 +631,7 @@ static void do_events(unsigned n, double rate, double seconds)
             pings++;
         }
         turn(1);
-        late(begun, "events");
+        late(begun + (uint64_t)(seconds * 1e6), "events");
     }
     printf("{\"events\":%llu,\"seconds\":%.3f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f,\"open\":%u,\"cpu_s\":%.3f}\n",
            (unsigned long long)sent, (double)(now_us() - begun) / 1e6, times_ms(&s.took, 0.5), times_ms(&s.took, 0.99),

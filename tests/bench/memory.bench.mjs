@@ -107,8 +107,9 @@ async function contextReady() {
   const note = `${seen[0].tokens} tokens; to write it p50 ${kit.median(seen.map((s) => s.write)).toFixed(1)} ms; `
     + `${used.toFixed(1)} ms of CPU a call, everything included`;
   kit.row({ row: 'context ready after the claim, 1,000 memory files, p50', aim: '< 50 ms', value: kit.median(took),
-    unit: 'ms', met: kit.median(took) < 50, note });
-  kit.row({ row: 'context ready after the claim, 1,000 memory files, p99', aim: '< 50 ms', value: p99, unit: 'ms', met: p99 < 50, note });
+    unit: 'ms', runs: kit.fifths(took, 0.5), met: kit.median(took) < 50, note });
+  kit.row({ row: 'context ready after the claim, 1,000 memory files, p99', aim: '< 50 ms', value: p99, unit: 'ms',
+    runs: kit.fifths(took, 0.99), met: p99 < 50, note });
   kit.row({ row: 'accepts that hold the context', aim: '>= 99 %', value: inTime, unit: `of ${n}`, met: inTime >= 0.99 * n,
     note: `webhook to accept with it: p50 ${kit.median(calls.map((c) => c.ms)).toFixed(1)} ms` });
   conn.close();
@@ -188,9 +189,10 @@ async function tools() {
     }
     const note = `CPU of the host p50 ${kit.median(cpu).toFixed(2)}, p99 ${kit.quantile(cpu, 0.99).toFixed(2)} ms, `
       + 'TLS, JSON and the rows of the call included; the wall time has the event loop of the sender in it';
-    kit.row({ row: `${name}, arguments to output, 10,000 files, p50`, value: kit.median(took), unit: 'ms', note });
+    kit.row({ row: `${name}, arguments to output, 10,000 files, p50`, value: kit.median(took), unit: 'ms',
+      runs: kit.fifths(took, 0.5), note });
     kit.row({ row: `${name}, arguments to output, 10,000 files, p99`, aim: '< 20 ms', value: kit.quantile(took, 0.99), unit: 'ms',
-      met: kit.quantile(took, 0.99) < 20, note });
+      runs: kit.fifths(took, 0.99), met: kit.quantile(took, 0.99) < 20, note });
   }
   conn.close();
   await host.stop();

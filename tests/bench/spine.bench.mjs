@@ -124,32 +124,37 @@ async function webhookToAccept(where) {
 /* ---- what it adds to an idle machine ---- */
 
 async function idleMemory() {
-  kit.progress('memory of an idle host');
   const openai = await kit.fastOpenAI();
   const empty = spawn('sleep', ['600'], { stdio: 'ignore' });
   process.on('exit', () => empty.kill('SIGKILL'));
-  const host = await kit.benchHost(openai);
-  await kit.sleep(3000);
-  const ours = kit.memoryOf(host.pid);
-  const base = kit.memoryOf(empty.pid);
-  const switches = () => fs.readdirSync(`/proc/${host.pid}/task`).map((t) => Number(
-    /^voluntary_ctxt_switches:\s+(\d+)/m.exec(fs.readFileSync(`/proc/${host.pid}/task/${t}/status`,
-      'utf8'))[1])).reduce((a, b) => a + b, 0);
-  const before = switches();
-  const seconds = 10 * kit.scale;
-  await kit.sleep(seconds * 1000);
-  const wakeups = (switches() - before) / seconds;
+  const runs = [];
+  const seconds = 5 * kit.scale;
+  for (let i = 0; i < 5; i += 1) {
+    kit.progress(`memory of an idle host, round ${i + 1} of 5`);
+    const host = await kit.benchHost(openai);
+    await kit.sleep(3000);
+    const ours = kit.memoryOf(host.pid);
+    const base = kit.memoryOf(empty.pid);
+    const switches = () => fs.readdirSync(`/proc/${host.pid}/task`).map((t) => Number(
+      /^voluntary_ctxt_switches:\s+(\d+)/m.exec(fs.readFileSync(`/proc/${host.pid}/task/${t}/status`,
+        'utf8'))[1])).reduce((a, b) => a + b, 0);
+    const before = switches();
+    await kit.sleep(seconds * 1000);
+    runs.push({ rss: (ours.rss - base.rss) / 1024, dirty: (ours.dirty - base.dirty) / 1024, wakeups: (switches() - before) / seconds });
+    await host.stop();
+  }
   empty.kill('SIGKILL');
-  await host.stop();
   await openai.close();
-  const rss = (ours.rss - base.rss) / 1024;
-  kit.row({ row: 'idle host, RSS added', aim: '< 10 MB', value: rss, unit: 'MiB', runs: [rss],
+  const of = (what) => runs.map((r) => r[what]);
+  const rss = kit.median(of('rss'));
+  kit.row({ row: 'idle host, RSS added', aim: '< 10 MB', value: rss, unit: 'MiB', runs: of('rss'),
     met: rss * 1.048576 < 10, note: 'native host with plugin minus sleep(1); shared library pages count too' });
-  const dirty = (ours.dirty - base.dirty) / 1024;
-  kit.row({ row: 'idle host, private dirty', aim: '<= 3 MB', value: dirty, unit: 'MiB', runs: [dirty],
+  const dirty = kit.median(of('dirty'));
+  kit.row({ row: 'idle host, private dirty', aim: '<= 3 MB', value: dirty, unit: 'MiB', runs: of('dirty'),
     met: dirty * 1.048576 <= 3 });
-  kit.row({ row: 'idle host, wakeups', aim: '<= 0.2 /s', value: wakeups, unit: '/s', runs: [wakeups],
-    met: wakeups <= 0.2, note: 'voluntary context switches of all threads' });
+  const wakeups = of('wakeups').reduce((a, b) => a + b, 0) / runs.length;
+  kit.row({ row: 'idle host, wakeups', aim: '<= 0.2 /s', value: wakeups, unit: '/s', runs: of('wakeups'),
+    met: wakeups <= 0.2, note: `voluntary context switches of all threads, in five times ${seconds} s` });
 }
 
 /* ---- 500 calls at once ---- */
