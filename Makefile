@@ -260,6 +260,18 @@ $(B)/tests/fuzz/replay_$(1) $(B)/tests/fuzz/fuzz_$(1):
 	$(Q)$(CC) $(SAN) $$(if $$(findstring /fuzz_,$$@),-fsanitize=fuzzer) -o $$@ $(LDHARD) $$(filter %.o,$$^) \
 	    -Wl,--start-group $(2) $(LLHTTP_LIB) -Wl,--end-group $(LIBS)
 endef
+# Searches over all states of a machine: model_NAME and what else begins with its name.
+MODEL_NAMES := $(patsubst tests/model/model_%.c,%,$(sort $(wildcard tests/model/model_*.c)))
+MODEL_BINS := $(patsubst %,$(B)/tests/model/model_%,$(MODEL_NAMES))
+# $(1): name
+define model_program
+$(B)/tests/model/model_$(1): $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard tests/model/$(1)_*.c) tests/model/model_$(1).c)) \
+    $(B)/obj/tests/model/explore.o $(call lib_of,plugin/call) $(call lib_of,plugin/base)
+	@mkdir -p $$(@D)
+	$$(call say,LD,$$@)
+	$(Q)$(CC) $(SAN) -o $$@ $(LDHARD) $$(filter %.o,$$^) -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $(LIBS)
+endef
+$(foreach n,$(MODEL_NAMES),$(eval $(call model_program,$(n))))
 ifneq ($(filter unit unit-% test test-files faults fuzz-% conformance integration $(B)/tests/%,$(MAKECMDGOALS)),)
 $(foreach n,$(FUZZ_NAMES),$(eval $(call fuzz_program,$(n),$(call archives_of,tests/fuzz/fuzz_$(n).c))))
 $(foreach t,$(UNIT_SRCS:.c=) $(CLI_PROGS) $(FAULT_PROGS),$(eval $(call test_program,$(t),$(call archives_of,$(t).c))))
@@ -307,7 +319,7 @@ $(B)/tests/bench/peer_%: $(B)/obj/tests/bench/peer_%.o $(LLHTTP_LIB)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN) -o $@ $(LDHARD) $< $(LLHTTP_LIB) -luv -lcjson -l:libssl.a -l:libcrypto.a -pthread -ldl
 
-.PHONY: unit conformance integration test test-files test-long test-asan test-tsan bench faults crashes fuzz fuzz-cover fuzz-bins fuzz-replays
+.PHONY: unit model conformance integration test test-files test-long test-asan test-tsan bench faults crashes fuzz fuzz-cover fuzz-bins fuzz-replays
 unit: $(UNIT_BINS) $(TOKENS)
 	@$(RUN) unit
 TEST_FILES := $(CONF_BINS) $(CONF_SOS) $(addprefix $(B)/,$(CLI_PROGS))
@@ -315,8 +327,14 @@ conformance: all $(TEST_FILES)
 	@$(RUN) conformance
 integration: all $(TEST_FILES)
 	@$(RUN) integration
-test: all $(UNIT_BINS) $(FAULT_BINS) $(REPLAY_BINS) $(TEST_FILES)
-	@$(RUN) unit faults conformance integration
+test: all $(UNIT_BINS) $(MODEL_BINS) $(FAULT_BINS) $(REPLAY_BINS) $(TEST_FILES)
+	@$(RUN) unit model faults conformance integration
+# The long form of the searches: MODEL_SECONDS each; the table of states and events lies in $(B)/model.
+MODEL_SECONDS ?= 600
+model: $(MODEL_BINS)
+	@mkdir -p $(B)/model
+	$(Q)for n in $(MODEL_NAMES); do OCV_MODEL_LONG=1 MODEL_SECONDS=$(MODEL_SECONDS) OCV_MODEL_ONLY='$(T)' \
+	    OCV_MODEL_TABLE=$(B)/model/$$n.md $(B)/tests/model/model_$$n || exit 1; done
 # The long form; one that was interrupted goes on where it was (FAULT_SEED, FAULT_ROUNDS choose others).
 faults: all $(FAULT_BINS) $(REPLAY_BINS) $(TEST_FILES)
 	@mkdir -p $(B)/faults
@@ -349,7 +367,7 @@ test-asan:
 test-tsan:
 	@$(MAKE) --no-print-directory BUILD=tsan BUILDDIR=$(if $(filter-out build,$(B)),$(B)-tsan,build/tsan) test
 # Everything the tests need, without running them.
-test-files: all $(UNIT_BINS) $(FAULT_BINS) $(REPLAY_BINS) $(TEST_FILES)
+test-files: all $(UNIT_BINS) $(MODEL_BINS) $(FAULT_BINS) $(REPLAY_BINS) $(TEST_FILES)
 bench: all $(BENCH_TOOLS)
 	@sh scripts/setup.sh --bench
 	@$(RUN) bench
@@ -395,8 +413,10 @@ help:
 	@echo "make               the plugin, the native host and the package folder, in $(B)/"
 	@echo "make so|host|addon one of them"
 	@echo "make unit          unit tests; make unit-test_NAME one program of them"
-	@echo "make test          unit, faults (short form), conformance and integration tests; T=part-of-a-name chooses"
+	@echo "make test          unit, model and faults (short forms), conformance and integration tests; T=part-of-a-name chooses"
 	@echo "                   AGAIN=1 runs a file that failed once more at the end, and says so"
+	@echo "make model         searches all states, events and points of death of a call's machine, for MODEL_SECONDS=600;"
+	@echo "                   T=scenario chooses; the table of states and events is $(B)/model/call.md"
 	@echo "make test-long     the same with the cases that take minutes"
 	@echo "make crashes       kill -9 at a thousand moments of placed calls, resumable"
 	@echo "make test-asan     the same with AddressSanitizer and UBSan; test-tsan with ThreadSanitizer"

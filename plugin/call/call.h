@@ -161,6 +161,7 @@ struct tool { /* one function call of the model */
     bool restored;  /* from before a restart: no run of ours belongs to it until started */
     bool confirmed; /* SENT, LATE: its output was seen in the conversation */
     bool was_late;  /* restored: the journal says that it was LATE */
+    bool elsewhere; /* its function call is in a conversation that is gone: its result can only be news */
     bool probed;    /* LATE: the provider was asked for its output and has not said */
     bool cancelled; /* nobody waits for it any more */
     bool news_sent; /* LATE: its result was handed to the sideband, not yet seen there */
@@ -182,6 +183,7 @@ struct floor { /* who speaks, and what we still want said; private to floor.c */
     bool caller_speaking, audio_playing;
     unsigned want;         /* WANT_* */
     unsigned asked_for;    /* the WANT_* that the asked response serves */
+    unsigned lost_for;     /* of one that was not answered in time: what begins now may be it, only late */
     uint32_t ask_seq;      /* number of our response.create events */
     uint64_t asked_at, active_at, speaking_at, audio_until;
     uint64_t active_until; /* the active response counts as lost then */

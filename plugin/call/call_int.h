@@ -123,9 +123,8 @@ void tools_on_result(struct call *c, const struct call_tool_result *r, struct ca
 void tools_on_acting(struct call *c, struct str call_id, struct call_now now, struct call_effects *fx);
 /* The function call that waits for pressed keys; NULL: none. */
 struct tool *tools_keypad(struct call *c);
-/* An item of ours was seen; false if it is none of ours. found: by our own asking. */
-bool tools_on_item(struct call *c, struct str item_id, bool found, struct call_now now,
-                   struct call_effects *fx);
+/* An item of ours was seen, by our own asking or not; false if it is none of ours. */
+bool tools_on_item(struct call *c, struct str item_id, struct call_now now, struct call_effects *fx);
 /* An error answers one of our events; false if it is none of the tools'. */
 bool tools_on_error(struct call *c, struct str event_id, struct str message, struct call_now now,
                     struct call_effects *fx);

@@ -207,11 +207,11 @@ static void on_conversation(struct call *c, const struct call_event *ev, struct 
         transcript_on_item(t, ev->u.item.id, ev->u.item.prev, CALL_WHO_CALLER, now.wall_ms, &fx->rows);
         break;
     case CALL_EV_ITEM_ADDED:
-        (void)tools_on_item(c, ev->u.item.id, false, now, fx);
+        (void)tools_on_item(c, ev->u.item.id, now, fx);
         transcript_on_item(t, ev->u.item.id, ev->u.item.prev, ev->u.item.who, now.wall_ms, &fx->rows);
         break;
     case CALL_EV_ITEM_FOUND:
-        if (!tools_on_item(c, ev->u.item.id, true, now, fx))
+        if (!tools_on_item(c, ev->u.item.id, now, fx))
             on_found_words(c, ev, now, fx);
         return;
     case CALL_EV_CALLER_TEXT:

@@ -78,7 +78,7 @@ void floor_open(struct call *c, struct call_now now)
     if (f->response_asked || f->response_active)
         f->guard_at = now.mono_ms + c->set.filler_after_ms;
     f->response_active = f->response_asked = false;
-    f->asked_for = 0;
+    f->asked_for = f->lost_for = 0;
     f->caller_speaking = f->audio_playing = false;
     f->auto_until = 0;
     f->quiet_since = now.mono_ms;
@@ -88,7 +88,7 @@ void floor_close(struct call *c)
 {
     struct floor *f = &c->floor;
 
-    f->want = f->asked_for = 0;
+    f->want = f->asked_for = f->lost_for = 0;
     f->response_active = f->response_asked = f->caller_speaking = f->audio_playing = false;
     f->auto_until = f->greet_at = f->retry_at = f->guard_at = f->heard_check_at = 0;
     f->notice_id = f->voicemail_id = 0;
@@ -138,13 +138,19 @@ static void on_response_started(struct call *c, const struct call_event *ev, str
     struct floor *f = &c->floor;
     unsigned mine = f->response_asked ? f->asked_for : 0;
 
+    /* Late, and not once more; unless it is the provider's own. Outputs may have come after it was asked for. */
+    if (mine == 0 && f->lost_for != 0 && now.mono_ms >= f->auto_until) {
+        mine = f->asked_for = f->lost_for;
+        f->want &= ~mine | WANT_TOOL | WANT_NEWS;
+    }
+    f->lost_for = 0;
     if (mine & WANT_NOTICE)
         f->notice_id = floor_hash(ev->u.response.id);
     if (mine & WANT_VOICEMAIL)
         f->voicemail_id = floor_hash(ev->u.response.id);
     else if (c->voicemail == CALL_VOICEMAIL_SAVING || c->voicemail == CALL_VOICEMAIL_WANTED)
         (void)fx_send(fx, CALL_SEND_CANCEL); /* the provider's own answer to a machine */
-    if (f->response_asked && (f->asked_for & WANT_GOODBYE))
+    if (mine & WANT_GOODBYE)
         f->goodbye_id = floor_hash(ev->u.response.id);
     else if (c->state == CALL_GOODBYE && c->reason == CALL_REASON_COST_LIMIT)
         (void)fx_send(fx, CALL_SEND_CANCEL); /* the provider's own: the goodbye is all that may still be spent */
@@ -175,6 +181,8 @@ static void on_failure(struct call *c, struct str detail, struct call_now now, s
         call_hang_up(c, CALL_REASON_MODEL_FAILED, detail, now, fx);
         return;
     }
+    if (f->response_asked)
+        return; /* it was another one: ours is still on its way */
     if (c->voicemail == CALL_VOICEMAIL_NONE)
         f->want |= f->asked_for ? f->asked_for : WANT_RESUME;
     else if ((f->asked_for & WANT_VOICEMAIL) != 0 && f->voicemail_id == 0)
@@ -358,6 +366,7 @@ static void expire(struct call *c, struct call_now now, struct call_effects *fx)
     }
     if (f->response_asked && now.mono_ms >= f->asked_at + ASK_LOST_MS) {
         f->response_asked = false;
+        f->lost_for = f->asked_for;
         on_no_response(c, STR("no answer to response.create"), false, now, fx);
     }
     if (f->response_active && now.mono_ms >= f->active_until) {
@@ -507,6 +516,7 @@ static void ask(struct call *c, struct call_now now, struct call_effects *fx)
     f->want &= ~serve;
     f->asked_for = serve;
     f->response_asked = true;
+    f->lost_for = 0;
     f->asked_at = now.mono_ms;
     f->guard_at = 0;
     f->ask_seq++;

@@ -221,8 +221,44 @@ static void late_again(struct call *c, struct tool *t, struct call_now now, stru
     }
 }
 
-bool tools_on_item(struct call *c, struct str item_id, bool found, struct call_now now,
-                   struct call_effects *fx)
+/*
+ * Whether the response was asked for before the line was lost is not known, unless another output of the batch had to
+ * be sent again: then it cannot have been.
+ */
+static void there_already(struct call *c, struct tool *t, struct call_now now, struct call_effects *fx)
+{
+    uint32_t batch = t->batch;
+
+    tool_close(c, t, fx);
+    if (batch_has(c, batch, TOOL_SENT))
+        tools_check_batch(c, batch);
+    else if (!batch_has(c, batch, TOOL_PROBING) && !batch_has(c, batch, TOOL_RUNNING))
+        c->floor.guard_at = now.mono_ms + c->set.filler_after_ms;
+}
+
+/*
+ * An earlier instance's output, of which the provider did not say in time that it is there: a second one would be
+ * refused. What is still being worked on will be news.
+ */
+static void seen_early(struct call *c, struct tool *t, struct call_now now, struct call_effects *fx)
+{
+    uint32_t batch = t->batch;
+
+    if (t->kind == TOOL_END)
+        return;
+    if (t->state == TOOL_READY) {
+        tool_close(c, t, fx);
+    } else {
+        t->state = TOOL_LATE;
+        t->confirmed = true;
+        t->keypad = false;
+        t->since = now.mono_ms;
+        fx_save_tool(fx, t, tool_state_name(t), STR_NONE);
+    }
+    tools_check_batch(c, batch);
+}
+
+bool tools_on_item(struct call *c, struct str item_id, struct call_now now, struct call_effects *fx)
 {
     struct tool *t;
 
@@ -232,22 +268,16 @@ bool tools_on_item(struct call *c, struct str item_id, bool found, struct call_n
         news_seen(c, t);
     } else if (t->state == TOOL_LATE) {
         t->confirmed = true;
-    } else if (t->state == TOOL_PROBING && found && t->was_late) {
+    } else if (t->state == TOOL_PROBING && t->was_late) {
         late_again(c, t, now, fx);
     } else if (t->state == TOOL_SENT && c->state != CALL_LIVE) {
         tool_close(c, t, fx);
     } else if (t->state == TOOL_SENT) {
         t->confirmed = true; /* tools_run() closes it once its response has begun */
-    } else if (t->state == TOOL_PROBING && found) {
-        uint32_t batch = t->batch;
-
-        tool_close(c, t, fx);
-        /* Whether the response was asked for before the line was lost is not known, unless another
-         * output of the batch had to be sent again: then it cannot have been. */
-        if (batch_has(c, batch, TOOL_SENT))
-            tools_check_batch(c, batch);
-        else if (!batch_has(c, batch, TOOL_PROBING) && !batch_has(c, batch, TOOL_RUNNING))
-            c->floor.guard_at = now.mono_ms + c->set.filler_after_ms;
+    } else if (t->state == TOOL_RUNNING || t->state == TOOL_READY) {
+        seen_early(c, t, now, fx);
+    } else if (t->state == TOOL_PROBING) {
+        there_already(c, t, now, fx);
     }
     return true;
 }
@@ -290,7 +320,9 @@ void tools_open(struct call *c, struct call_now now, struct call_effects *fx)
 
         if (t == NULL)
             continue;
-        if (t->state == TOOL_PROBING || t->state == TOOL_SENT) {
+        if (t->state == TOOL_PROBING && t->elsewhere) {
+            late_again(c, t, now, fx);
+        } else if (t->state == TOOL_PROBING || (t->state == TOOL_SENT && !t->confirmed)) {
             probe(t, now, fx);
         } else if (t->state == TOOL_READY) {
             tool_send(c, t, now, fx);
@@ -302,6 +334,13 @@ void tools_open(struct call *c, struct call_now now, struct call_effects *fx)
         } else if (t->state == TOOL_LATE && !t->confirmed) {
             probe(t, now, fx);
         }
+    }
+    for (unsigned i = 0; i < CALL_TOOLS_PENDING; i++) {
+        struct tool *t = c->tools[i];
+
+        /* seen before the line was lost */
+        if (t != NULL && t->state == TOOL_SENT && t->confirmed && t->kind != TOOL_END)
+            there_already(c, t, now, fx);
     }
 }
 
@@ -327,6 +366,7 @@ static void to_news(struct call *c, struct tool *t, struct call_now now, struct 
     bool begun = t->state != TOOL_PROBING; /* else a restart forgot what became of it */
 
     t->news_sent = t->news_here = t->news_again = t->probed = false;
+    t->elsewhere = true;
     if (!begun) {
         late_again(c, t, now, fx);
     } else if (t->state != TOOL_LATE) {
@@ -363,8 +403,10 @@ void tools_restore(struct call *c, const struct call_restored *r, struct call_no
         t->kind = tool_kind_of(c, t);
         t->state = TOOL_PROBING;
         t->restored = true;
-        t->was_late = str_starts(from->state, STR("late"));
-        t->acting = str_eqc(from->state, "acting") || str_eqc(from->state, "late_acting");
+        t->elsewhere = str_starts(from->state, STR("moved"));
+        t->was_late = t->elsewhere || str_starts(from->state, STR("late"));
+        t->acting = str_eqc(from->state, "acting") || str_eqc(from->state, "late_acting") ||
+                    str_eqc(from->state, "moved_acting");
         t->batch = c->batch_seq;
         t->asked_at = t->since = now.mono_ms;
         if (t->kind == TOOL_OWNER)

@@ -58,7 +58,8 @@ const char *tool_state_name(const struct tool *t)
     case TOOL_RUNNING: return t->acting ? "acting" : "asked";
     case TOOL_READY:
     case TOOL_SENT: return "answered";
-    case TOOL_LATE: return t->acting ? "late_acting" : "late";
+    case TOOL_LATE:
+        return t->elsewhere ? t->acting ? "moved_acting" : "moved" : t->acting ? "late_acting" : "late";
     case TOOL_FREE:
     default: return "closed";
     }
@@ -466,6 +467,7 @@ void tools_on_result(struct call *c, const struct call_tool_result *r, struct ca
         tool_close(c, t, fx);
         return;
     }
+    t->keypad = false;
     ms = now.mono_ms - t->asked_at;
     if (t->state == TOOL_LATE) {
         if (t->output == NULL)
@@ -474,7 +476,6 @@ void tools_on_result(struct call *c, const struct call_tool_result *r, struct ca
     }
     if (t->state != TOOL_RUNNING)
         return;
-    t->keypad = false;
     fx_notify_tool(fx, t, r->rc < 0 ? "failed" : "done", t->kind == TOOL_PIN ? STR("") : r->text, ms);
     fx_hop(fx, r->rc < 0 ? "tool_failed" : "tool_done",
            r->rc < 0 ? fx_text(fx, "%s after %llu ms: %.*s", t->name, (unsigned long long)ms,
