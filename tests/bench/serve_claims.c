@@ -3,7 +3,8 @@
  * The plugin's way of a webhook without its calls: HTTP server, signature, JSON, the durable claim with the call's
  * row, 200. Nobody accepts the calls.
  *
- *   serve_claims STATE-DIR     WEBHOOK_SECRET in the environment; prints {"port"}; ends on SIGTERM
+ *   serve_claims STATE-DIR     WEBHOOK_SECRET in the environment; prints {"port"}; ends on SIGTERM and then prints
+ *                              {"commits","operations"}
  */
 #include "memory/journal.h"
 #include "plugin/base/clock.h"
@@ -148,7 +149,12 @@ static void on_closed(void *arg)
 static void on_end(struct loop_msg *m)
 {
     struct server *s = (struct server *)((char *)m - offsetof(struct server, end));
+    struct store_health health;
 
+    store_health_read(s->store, &health);
+    printf("{\"commits\":%llu,\"operations\":%llu}\n", (unsigned long long)health.commits,
+           (unsigned long long)health.operations);
+    (void)fflush(stdout);
     store_close(s->store, 1000);
     s->store = NULL;
     if (s->httpd != NULL)
