@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # GNU make. `make help` lists the targets; scripts/setup.sh installs what is needed.
 #
-# BUILD=release|debug|asan|tsan|fuzz|cover chooses the flags, BUILDDIR the folder (each build has one of its own).
+# BUILD=release|debug|asan|tsan|fuzz|fuzzlean|fuzzplain|cover chooses the flags, BUILDDIR the folder (each build has one of its own).
 
 BUILD ?= release
 ifeq ($(BUILD),release)
@@ -47,11 +47,17 @@ SAN := -fsanitize=thread
 else ifeq ($(BUILD),fuzz)
 OPT := -O1 -g -fno-omit-frame-pointer -DDEBUG=1
 SAN := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+else ifeq ($(BUILD),fuzzlean)
+OPT := -O2 -g -fno-omit-frame-pointer -DDEBUG=1
+SAN := -fsanitize-coverage=inline-8bit-counters,pc-table -fsanitize=address,undefined -fno-sanitize-recover=undefined
+else ifeq ($(BUILD),fuzzplain)
+OPT := -O2 -g -DDEBUG=1
+SAN := -fsanitize-coverage=inline-8bit-counters,pc-table
 else ifeq ($(BUILD),cover)
 OPT := -O1 -g -DDEBUG=1
 SAN := -fprofile-instr-generate -fcoverage-mapping
 else
-$(error BUILD is $(BUILD); it must be release, debug, asan, tsan, fuzz or cover)
+$(error BUILD is $(BUILD); it must be release, debug, asan, tsan, fuzz, fuzzlean, fuzzplain or cover)
 endif
 
 CFLAGS_ALL := $(CSTD) $(OPT) $(SAN) $(WARN) $(HARDEN) -fPIC -fvisibility=hidden -pthread $(INC) $(CFLAGS)
@@ -345,12 +351,23 @@ crashes: all
 	@OCV_ROOT=$(CURDIR) OCV_BUILDDIR=$(abspath $(B)) OCV_BUILD=$(BUILD) LC_ALL=C.UTF-8 \
 	    $(NODE) tests/integration/crashes.mjs $(abspath $(B))/crashes/state.json
 # Each target for FUZZ_SECONDS (T chooses); what was found new stays in $(B)/fuzz/corpus, where the next run goes on.
+# With FUZZ_RUNS each until it has so many executions or no new edge for long, counted over all invocations in
+# $(B)/fuzz/long.json; FUZZ_MINUTES ends it before, FUZZ_WORKERS targets run at once.
 FUZZ_SECONDS ?= 60
+FUZZ_WORKERS ?= 1
 CLANG ?= clang
 fuzz:
 	@sh scripts/setup.sh --fuzz
 	@$(MAKE) --no-print-directory CC='$(CLANG)' BUILD=fuzz BUILDDIR=$(B)/fuzz/build fuzz-bins
+ifdef FUZZ_RUNS
+	@$(MAKE) --no-print-directory CC='$(CLANG)' BUILD=fuzzlean BUILDDIR=$(B)/fuzz/lean fuzz-bins
+	@$(MAKE) --no-print-directory CC='$(CLANG)' BUILD=fuzzplain BUILDDIR=$(B)/fuzz/plain fuzz-bins
+	@$(MAKE) --no-print-directory CC='$(CLANG)' BUILD=cover BUILDDIR=$(B)/fuzz/cover fuzz-replays
+	@$(PYTHON) tests/fuzz/run --builddir $(B)/fuzz --runs $(FUZZ_RUNS) --workers $(FUZZ_WORKERS) \
+	    $(if $(FUZZ_MINUTES),--minutes $(FUZZ_MINUTES)) $(if $(T),--only '$(T)')
+else
 	@$(PYTHON) tests/fuzz/run --builddir $(B)/fuzz --seconds $(FUZZ_SECONDS) $(if $(T),--only '$(T)')
+endif
 # Which lines of what they are for the corpora reach.
 fuzz-cover:
 	@sh scripts/setup.sh --fuzz
@@ -422,7 +439,8 @@ help:
 	@echo "make test-asan     the same with AddressSanitizer and UBSan; test-tsan with ThreadSanitizer"
 	@echo "make bench         the measurements"
 	@echo "make conformance   the ABI, WebSocket, HTTP/1.1, JSON, signatures, schemas: by cases of our own"
-	@echo "make fuzz          each fuzz target for FUZZ_SECONDS=60; make fuzz-cover: which lines the corpora reach"
+	@echo "make fuzz          each fuzz target for FUZZ_SECONDS=60; make fuzz-cover: which lines the corpora reach;"
+	@echo "                   FUZZ_RUNS=10000000 [FUZZ_MINUTES=60]: until so many executions or no new edge, resumable"
 	@echo "make soak          1,000,000 calls, then 10,000 live ones for an hour: memory, descriptors, threads;"
 	@echo "                   SOAK_CALLS=20000 SOAK_HOLD=60 make soak takes six minutes"
 	@echo "make faults        power cuts, failing disks, memory that is out: the long form"
