@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # GNU make. `make help` lists the targets; scripts/setup.sh installs what is needed.
 #
-# BUILD=release|debug|asan|tsan|fuzz|fuzzlean|fuzzplain|cover chooses the flags, BUILDDIR the folder (each build has one of its own).
+# BUILD=release|debug|asan|tsan|fuzz|fuzzplain|cover chooses the flags, BUILDDIR the folder (each build has one of its own).
 
 BUILD ?= release
 ifeq ($(BUILD),release)
@@ -47,9 +47,6 @@ SAN := -fsanitize=thread
 else ifeq ($(BUILD),fuzz)
 OPT := -O1 -g -fno-omit-frame-pointer -DDEBUG=1
 SAN := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
-else ifeq ($(BUILD),fuzzlean)
-OPT := -O2 -g -fno-omit-frame-pointer -DDEBUG=1
-SAN := -fsanitize-coverage=inline-8bit-counters,pc-table -fsanitize=address,undefined -fno-sanitize-recover=undefined
 else ifeq ($(BUILD),fuzzplain)
 OPT := -O2 -g -DDEBUG=1
 SAN := -fsanitize-coverage=inline-8bit-counters,pc-table
@@ -57,7 +54,7 @@ else ifeq ($(BUILD),cover)
 OPT := -O1 -g -DDEBUG=1
 SAN := -fprofile-instr-generate -fcoverage-mapping
 else
-$(error BUILD is $(BUILD); it must be release, debug, asan, tsan, fuzz, fuzzlean, fuzzplain or cover)
+$(error BUILD is $(BUILD); it must be release, debug, asan, tsan, fuzz, fuzzplain or cover)
 endif
 
 CFLAGS_ALL := $(CSTD) $(OPT) $(SAN) $(WARN) $(HARDEN) -fPIC -fvisibility=hidden -pthread $(INC) $(CFLAGS)
@@ -352,7 +349,7 @@ crashes: all
 	    $(NODE) tests/integration/crashes.mjs $(abspath $(B))/crashes/state.json
 # Each target for FUZZ_SECONDS (T chooses); what was found new stays in $(B)/fuzz/corpus, where the next run goes on.
 # With FUZZ_RUNS each until it has so many executions or no new edge for long, counted over all invocations in
-# $(B)/fuzz/long.json; FUZZ_MINUTES ends it before, FUZZ_WORKERS targets run at once.
+# $(B)/fuzz/long; FUZZ_MINUTES ends it before, FUZZ_WORKERS targets run at once.
 FUZZ_SECONDS ?= 60
 FUZZ_WORKERS ?= 1
 CLANG ?= clang
@@ -360,7 +357,6 @@ fuzz:
 	@sh scripts/setup.sh --fuzz
 	@$(MAKE) --no-print-directory CC='$(CLANG)' BUILD=fuzz BUILDDIR=$(B)/fuzz/build fuzz-bins
 ifdef FUZZ_RUNS
-	@$(MAKE) --no-print-directory CC='$(CLANG)' BUILD=fuzzlean BUILDDIR=$(B)/fuzz/lean fuzz-bins
 	@$(MAKE) --no-print-directory CC='$(CLANG)' BUILD=fuzzplain BUILDDIR=$(B)/fuzz/plain fuzz-bins
 	@$(MAKE) --no-print-directory CC='$(CLANG)' BUILD=cover BUILDDIR=$(B)/fuzz/cover fuzz-replays
 	@$(PYTHON) tests/fuzz/run --builddir $(B)/fuzz --runs $(FUZZ_RUNS) --workers $(FUZZ_WORKERS) \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Sequences of events into the call's machine, drawn from the bytes. */
-/* bulk: plain; covers: plugin/call/call.c plugin/call/call_line.c plugin/call/call_speech.c plugin/call/floor.c
+/* covers: plugin/call/call.c plugin/call/call_line.c plugin/call/call_speech.c plugin/call/floor.c
            plugin/call/tool.c plugin/call/owed.c plugin/call/transcript.c */
 #include "plugin/call/call_int.h"
 #include "tests/fuzz/fuzz.h"

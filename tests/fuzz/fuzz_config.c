@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A configuration file: read as YAML, then as a configuration. Faults are told, and nothing else happens. */
-/* bulk: plain; covers: plugin/yaml.c plugin/config.c plugin/config_tree.c plugin/config_check.c plugin/config_rules.c
+/* covers: plugin/yaml.c plugin/config.c plugin/config_tree.c plugin/config_check.c plugin/config_rules.c
            plugin/config_bind.c */
 #include "plugin/base/arena.h"
 #include "plugin/base/json.h"

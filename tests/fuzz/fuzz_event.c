@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Lines as events of the provider, read and given to a call that is live: its invariants hold whatever is said. */
-/* bulk: plain; covers: plugin/realtime/rt_event.c */
+/* covers: plugin/realtime/rt_event.c */
 #include "plugin/base/json.h"
 #include "plugin/call/call_int.h"
 #include "plugin/realtime/rt_event.h"

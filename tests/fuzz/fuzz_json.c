@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* JSON text: what the check takes is what the parser takes; what is written reads back as the same. */
+/*
+ * JSON text: what the check takes is what the parser and a second reader take; what is looked up without a tree is what
+ * the tree says; what is written reads back as the same.
+ */
 /* covers: plugin/base/json.c plugin/base/json_view.c plugin/base/json_peek.c */
 #include "plugin/base/json.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/json_strict.h"
 
 static void walk(const struct json *node, unsigned depth)
 {
@@ -75,6 +79,22 @@ static void write_by_hand(const struct json *doc, struct str in, struct buf *out
     (void)(json_is_number(doc) && json_is_bool(doc));
 }
 
+/* A look without a tree finds what the tree has, unless an escape stands in the way. */
+static void looked_up(const struct json *doc, struct str raw, struct str text)
+{
+    struct str said = json_get_str(doc, "type");
+    struct json *alone = NULL;
+
+    if (text.p != NULL)
+        FUZZ_MUST(json_is_object(doc) && str_eq(text, said));
+    if (raw.p != NULL && json_parse(&alone, raw, NULL) == 0) {
+        FUZZ_MUST(str_eq(json_str(alone), said));
+        json_free(alone);
+    } else if (raw.p != NULL) {
+        FUZZ_MUST(fuzz_starved);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct str in = {(const char *)data, size};
@@ -85,14 +105,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct str peek = json_peek(in, "type"), text = json_peek_str(in, "type");
 
     FUZZ_MUST(fuzz_inside(peek, in) && fuzz_inside(text, in));
+    FUZZ_MUST((check == 0) == json_strict(in));
     FUZZ_MUST((check == 0) == (rc == 0) || (fuzz_starved && rc < 0));
     view(in, rc == 0 ? doc : NULL, check);
     buf_init(&out, 1u << 22);
     buf_init(&second, 1u << 22);
     if (rc == 0) {
         walk(doc, 0);
-        if (text.p != NULL && json_is_object(doc))
-            FUZZ_MUST(str_eq(text, json_get_str(doc, "type")));
+        looked_up(doc, peek, text);
         if (json_write(doc, &out) == 0) {
             FUZZ_MUST(json_check(buf_str(&out), &e) == 0);
             if (json_parse(&again, buf_str(&out), &e) == 0 && json_write(again, &second) == 0)

@@ -3,7 +3,7 @@
  * Sequences of events into the line's machine, drawn from the bytes, with kills and clocks that jump; invariants and
  * the durable text are looked at after each. A first byte of 255: the rest is read as a durable text.
  */
-/* bulk: plain; covers: plugin/call/line.c plugin/call/line_act.c plugin/call/line_leg.c plugin/call/line_model.c
+/* covers: plugin/call/line.c plugin/call/line_act.c plugin/call/line_leg.c plugin/call/line_model.c
            plugin/call/line_move.c plugin/call/line_rec.c plugin/call/line_seen.c plugin/call/line_text.c */
 #include "plugin/base/buf.h"
 #include "plugin/call/line_int.h"
