@@ -15,6 +15,67 @@ static size_t tag_end(struct str s)
     return at;
 }
 
+/* One character of text, with what stands for it: how many bytes were used. */
+static size_t character(struct str s, struct buf *text)
+{
+    static const struct {
+        const char *entity;
+        char c;
+    } known[] = {{"&amp;", '&'}, {"&lt;", '<'}, {"&gt;", '>'}, {"&quot;", '"'}, {"&#xD;", '\r'}, {"&#xA;", '\n'}, {"&#x9;", '\t'}};
+
+    for (size_t i = 0; s.p[0] == '&' && i < sizeof known / sizeof known[0]; i++)
+        if (str_starts(s, str_of(known[i].entity))) {
+            (void)buf_putc(text, known[i].c);
+            return strlen(known[i].entity);
+        }
+    FUZZ_MUST(s.p[0] != '&');
+    (void)buf_putc(text, s.p[0]);
+    return 1;
+}
+
+/* What is said and what rooms are called, in turn: all the text that stands between tags. */
+static void judge_text(struct str x, const struct carrier_step *step, unsigned n)
+{
+    struct buf got, want;
+
+    buf_init(&got, 1u << 20);
+    buf_init(&want, 1u << 20);
+    while (x.n > 0)
+        x = str_skip(x, x.p[0] == '<' ? tag_end(x) + 1 : character(x, &got));
+    for (unsigned i = 0; i < n; i++) {
+        if (step[i].kind == STEP_JOIN)
+            (void)buf_puts(&want, step[i].ref);
+        if (step[i].kind == STEP_SAY || step[i].kind == STEP_GATHER)
+            (void)buf_puts(&want, step[i].text);
+    }
+    FUZZ_MUST(fuzz_starved || str_eq(buf_str(&got), buf_str(&want)));
+    buf_free(&got);
+    buf_free(&want);
+}
+
+static bool digits(struct str s)
+{
+    bool ok = s.n >= 1 && s.n <= 128;
+
+    for (size_t i = 0; ok && i < s.n; i++)
+        ok = (s.p[i] >= '0' && s.p[i] <= '9') || s.p[i] == '*' || s.p[i] == '#' || s.p[i] == 'w' || s.p[i] == 'W';
+    return ok;
+}
+
+/* Steps that no document can hold. */
+static bool impossible(const struct carrier_step *step, unsigned n)
+{
+    bool bad = false;
+
+    for (unsigned i = 0; i < n; i++) {
+        bad |= step[i].kind == STEP_JOIN && step[i].ref.n == 0;
+        bad |= step[i].kind == STEP_REJECT && i > 0;
+        bad |= step[i].kind == STEP_DIGITS && !digits(step[i].text);
+        bad |= step[i].kind == STEP_SAY && !str_utf8_valid(step[i].text);
+    }
+    return bad;
+}
+
 /* Elements of a document: tags are balanced, attributes quoted, and no character stands that XML forbids. */
 static unsigned elements(struct str x)
 {
@@ -57,6 +118,15 @@ static unsigned elements(struct str x)
     return n;
 }
 
+static size_t points(struct str s)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < s.n; i++)
+        n += ((unsigned char)s.p[i] & 0xc0u) != 0x80u;
+    return n;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct carrier_step step[6];
@@ -82,15 +152,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     buf_init(&out, TWIML_BYTES_MAX);
     buf_init(&link, 4096);
     rc = twiml_render(STR("https://voice.example.org/v"), step, n, &out);
-    if (rc == 0)
+    FUZZ_MUST(rc != 0 || !impossible(step, n));
+    if (rc == 0) {
         FUZZ_MUST(elements(buf_str(&out)) >= 1 && elements(buf_str(&out)) <= 1 + 3 * n);
+        judge_text(buf_str(&out), step, n);
+    }
     buf_clear(&out);
     if (twiml_render_inline(STR("https://voice.example.org/v"), step, n, &out) == 0)
-        FUZZ_MUST(out.n <= 4 * TWIML_INLINE_CHARS);
+        FUZZ_MUST(points(buf_str(&out)) <= TWIML_INLINE_CHARS);
+    else
+        FUZZ_MUST(rc != 0 || fuzz_starved || points(buf_str(&out)) > TWIML_INLINE_CHARS);
     if (n > 0) {
         struct twiml_link l = {"status", step[0].ref, step[0].label, step[0].token, step[0].n};
 
-        (void)twiml_digits_ok(step[0].text);
+        FUZZ_MUST(twiml_digits_ok(step[0].text) == digits(step[0].text));
         twiml_link_put(&link, STR("https://voice.example.org"), &l);
         FUZZ_MUST(str_find(buf_str(&link), '"') == link.n && str_find(buf_str(&link), '<') == link.n);
     }
