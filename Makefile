@@ -322,7 +322,7 @@ $(B)/tests/bench/peer_%: $(B)/obj/tests/bench/peer_%.o $(LLHTTP_LIB)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN) -o $@ $(LDHARD) $< $(LLHTTP_LIB) -luv -lcjson -l:libssl.a -l:libcrypto.a -pthread -ldl
 
-.PHONY: unit model conformance integration test test-files test-long test-asan test-tsan bench faults crashes fuzz fuzz-cover fuzz-bins fuzz-replays
+.PHONY: unit model conformance integration test test-files test-long test-asan test-tsan bench faults crashes fuzz fuzz-cover fuzz-keep fuzz-bins fuzz-replays
 unit: $(UNIT_BINS) $(TOKENS)
 	@$(RUN) unit
 TEST_FILES := $(CONF_BINS) $(CONF_SOS) $(addprefix $(B)/,$(CLI_PROGS))
@@ -369,6 +369,10 @@ fuzz-cover:
 	@sh scripts/setup.sh --fuzz
 	@$(MAKE) --no-print-directory CC='$(CLANG)' BUILD=cover BUILDDIR=$(B)/fuzz/cover fuzz-replays
 	@$(PYTHON) tests/fuzz/run --builddir $(B)/fuzz --cover $(if $(T),--only '$(T)')
+# Inputs that runs found and that reach what the tree's corpora do not.
+fuzz-keep:
+	@$(MAKE) --no-print-directory CC='$(CLANG)' BUILD=fuzzplain BUILDDIR=$(B)/fuzz/plain fuzz-bins
+	@$(PYTHON) tests/fuzz/run --builddir $(B)/fuzz --keep $(if $(T),--only '$(T)')
 fuzz-bins: $(FUZZ_BINS)
 fuzz-replays: $(REPLAY_BINS)
 # With the cases that take minutes: real limits of a minute, long outages.

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A configuration file: read as YAML, then as a configuration. Faults are told, and nothing else happens. */
+/*
+ * A configuration file: read as YAML, then as a configuration; or, for an input that begins with '{', a host's section
+ * as JSON, and all that the host says. Faults are told, and nothing else happens.
+ */
 /* covers: plugin/yaml.c plugin/config.c plugin/config_tree.c plugin/config_check.c plugin/config_rules.c
            plugin/config_bind.c */
 #include "plugin/base/arena.h"
@@ -44,39 +47,70 @@ static void yaml(struct str in)
     arena_free(&mem);
 }
 
-static void config(struct str in)
+static void config(struct str create)
 {
     struct config *c = NULL;
     struct buf faults, warnings;
-    char json[160];
-    int fd = memfd_create("config", MFD_CLOEXEC);
     int rc;
+
+    buf_init(&faults, 1u << 20);
+    buf_init(&warnings, 1u << 20);
+    rc = config_read(&c, create, &faults, &warnings);
+    FUZZ_MUST((rc == 0) == (c != NULL));
+    FUZZ_MUST(rc != ERR_CONFIG || faults.n > 0 || fuzz_starved);
+    FUZZ_MUST(str_utf8_valid(buf_str(&faults)) && str_utf8_valid(buf_str(&warnings)));
+    if (c != NULL) {
+        struct config *more = config_ref(c);
+
+        FUZZ_MUST(more == c && faults.n == 0);
+        config_unref(more);
+        FUZZ_MUST(json_write(c->all, &faults) == 0 || fuzz_starved);
+        FUZZ_MUST(json_check(buf_str(&faults), NULL) == 0 || fuzz_starved);
+        (void)config_consent_of(c, STR("+15551234567"));
+    }
+    config_unref(c);
+    buf_free(&faults);
+    buf_free(&warnings);
+}
+
+static void file(struct str in)
+{
+    char create[160];
+    int fd = memfd_create("config", MFD_CLOEXEC);
 
     if (fd < 0)
         return;
     if (write(fd, in.p, in.n) == (ssize_t)in.n) {
-        buf_init(&faults, 1u << 20);
-        buf_init(&warnings, 1u << 20);
-        (void)snprintf(json, sizeof json, "{\"host\":\"native\",\"config_file\":\"/proc/self/fd/%d\","
-                                          "\"home\":\"/nonexistent\"}", fd);
-        rc = config_read(&c, str_of(json), &faults, &warnings);
-        FUZZ_MUST((rc == 0) == (c != NULL));
-        FUZZ_MUST(rc != ERR_CONFIG || faults.n > 0 || fuzz_starved);
-        if (c != NULL) {
-            buf_clear(&faults);
-            FUZZ_MUST(json_write(c->all, &faults) == 0 || fuzz_starved);
-            (void)config_consent_of(c, STR("+15551234567"));
-        }
-        config_unref(c);
-        buf_free(&faults);
-        buf_free(&warnings);
+        (void)snprintf(create, sizeof create, "{\"host\":\"native\",\"config_file\":\"/proc/self/fd/%d\","
+                                              "\"home\":\"/nonexistent\"}", fd);
+        config(str_of(create));
     }
     (void)close(fd);
 }
 
+static void section(struct str in)
+{
+    struct buf create;
+
+    buf_init(&create, 1u << 20);
+    (void)buf_puts(&create, STR("{\"host\":\"gateway\",\"home\":\"/nonexistent\",\"section\":"));
+    (void)buf_puts(&create, in);
+    (void)buf_putc(&create, '}');
+    if (create.rc == 0)
+        config(buf_str(&create));
+    buf_free(&create);
+    if (str_find(in, '/') == in.n && str_find(in, '\\') == in.n) /* it names no file */
+        config(in);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    yaml(str_make((const char *)data, size));
-    config(str_make((const char *)data, size));
+    struct str in = str_make((const char *)data, size);
+
+    yaml(in);
+    if (str_starts(in, STR("{")))
+        section(in);
+    else
+        file(in);
     return 0;
 }
