@@ -253,6 +253,26 @@ FAULT_BINS := $(addprefix $(B)/,$(FAULT_PROGS))
 FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 REPLAY_BINS := $(patsubst %,$(B)/tests/fuzz/replay_%,$(FUZZ_NAMES))
 FUZZ_BINS := $(patsubst %,$(B)/tests/fuzz/fuzz_%,$(FUZZ_NAMES))
+# Fault ladders over unit tests: what the test itself calls keeps away from the calls that fail.
+LADDER_BINS := $(patsubst %,$(B)/tests/faults/ladder_%,$(UNIT_NAMES))
+LADDERS_SHORT := $(addprefix $(B)/tests/faults/ladder_,$(if $(filter test test-files,$(MAKECMDGOALS)),$(shell $(PYTHON) tests/faults/ladders --names)))
+LADDER_OBJS := $(B)/obj/tests/faults/ladder.o $(B)/obj/tests/faults/ladder_calls.o
+$(LADDER_OBJS): FORTIFY :=
+$(LADDER_OBJS): SAN :=
+$(LADDER_OBJS): CFLAGS_ALL += -fno-builtin -U_FORTIFY_SOURCE
+$(B)/obj/tests/faults/ladder.syms: tests/faults/ladder_calls.c $(FLAGS_FILE)
+	@mkdir -p $(@D)
+	$(Q)sed -nE 's/.*\bladder_(_?_?[a-z0-9_]+)\(.*/\1 ladder_\1/p; s/^(CALL|MOVE|TEST)\(([a-z_]+ [*]?|[a-zA-Z_ ]+[*], |[a-z_ ]+, )?([a-z0-9_]+),.*/\3 ladder_\3/p' $< | \
+	    grep -vE '^(bad|start|fault|call_name|who_name) ' | sort -u >$@
+	@echo 'main ladder_test_main' >>$@
+define ladder_program
+$(B)/obj/tests/faults/ladder_$(1).o: $(B)/obj/tests/unit/test_$(1).o $(B)/obj/tests/faults/ladder.syms
+	$(Q)objcopy --redefine-syms=$(B)/obj/tests/faults/ladder.syms $$< $$@
+$(B)/tests/faults/ladder_$(1): $(B)/obj/tests/faults/ladder_$(1).o $(LADDER_OBJS) $(2) $(LLHTTP_LIB)
+	@mkdir -p $$(@D)
+	$$(call say,LD,$$@)
+	$(Q)$(CC) $(SAN) -o $$@ $(LDHARD) $$(filter %.o,$$^) -Wl,--start-group $(2) $(LLHTTP_LIB) -Wl,--end-group $(LIBS)
+endef
 # $(1): target, $(2): archives
 define fuzz_program
 $(B)/tests/fuzz/replay_$(1): $(B)/obj/tests/fuzz/fuzz_$(1).o $(B)/obj/tests/fuzz/replay.o $(2) $(LLHTTP_LIB)
@@ -275,10 +295,11 @@ $(B)/tests/model/model_$(1): $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard tests
 	$(Q)$(CC) $(SAN) -o $$@ $(LDHARD) $$(filter %.o,$$^) -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $(LIBS)
 endef
 $(foreach n,$(MODEL_NAMES),$(eval $(call model_program,$(n))))
-ifneq ($(filter unit unit-% test test-files faults fuzz-% conformance integration $(B)/tests/%,$(MAKECMDGOALS)),)
+ifneq ($(filter unit unit-% test test-files faults ladder-bins fuzz-% conformance integration $(B)/tests/%,$(MAKECMDGOALS)),)
 $(foreach n,$(FUZZ_NAMES),$(eval $(call fuzz_program,$(n),$(call archives_of,tests/fuzz/fuzz_$(n).c))))
 $(foreach t,$(UNIT_SRCS:.c=) $(CLI_PROGS) $(FAULT_PROGS),$(eval $(call test_program,$(t),$(call archives_of,$(t).c))))
 $(foreach n,$(UNIT_NAMES),$(eval $(call unit_run,$(n))))
+$(foreach n,$(UNIT_NAMES),$(eval $(call ladder_program,$(n),$(call archives_of,tests/unit/test_$(n).c))))
 endif
 
 # ---- tests -------------------------------------------------------------------------------------
@@ -323,6 +344,7 @@ $(B)/tests/bench/peer_%: $(B)/obj/tests/bench/peer_%.o $(LLHTTP_LIB)
 	$(Q)$(CC) $(SAN) -o $@ $(LDHARD) $< $(LLHTTP_LIB) -luv -lcjson -l:libssl.a -l:libcrypto.a -pthread -ldl
 
 .PHONY: unit model conformance integration test test-files test-long test-asan test-tsan bench faults crashes fuzz fuzz-cover fuzz-keep fuzz-bins fuzz-replays
+.PHONY: ladder ladders-built ladder-bins coverage
 unit: $(UNIT_BINS) $(TOKENS)
 	@$(RUN) unit
 TEST_FILES := $(CONF_BINS) $(CONF_SOS) $(addprefix $(B)/,$(CLI_PROGS))
@@ -330,7 +352,7 @@ conformance: all $(TEST_FILES)
 	@$(RUN) conformance
 integration: all $(TEST_FILES)
 	@$(RUN) integration
-test: all $(UNIT_BINS) $(MODEL_BINS) $(FAULT_BINS) $(REPLAY_BINS) $(TEST_FILES)
+test: all $(UNIT_BINS) $(MODEL_BINS) $(FAULT_BINS) $(REPLAY_BINS) $(LADDERS_SHORT) $(TEST_FILES)
 	@$(RUN) unit model faults conformance integration
 # The long form of the searches: MODEL_SECONDS each; the table of states and events lies in $(B)/model.
 MODEL_SECONDS ?= 600
@@ -338,10 +360,18 @@ model: $(MODEL_BINS)
 	@mkdir -p $(B)/model
 	$(Q)for n in $(MODEL_NAMES); do OCV_MODEL_LONG=1 MODEL_SECONDS=$(MODEL_SECONDS) OCV_MODEL_ONLY='$(T)' \
 	    OCV_MODEL_TABLE=$(B)/model/$$n.md $(B)/tests/model/model_$$n || exit 1; done
-# The long form; one that was interrupted goes on where it was (FAULT_SEED, FAULT_ROUNDS choose others).
-faults: all $(FAULT_BINS) $(REPLAY_BINS) $(TEST_FILES)
+# The long form; one that was interrupted goes on where it was (FAULT_SEED, FAULT_ROUNDS choose others). The ladders over
+# the unit tests want a sanitizer: they have a build of their own.
+faults: all $(FAULT_BINS) $(REPLAY_BINS) $(TEST_FILES) ladders-built
 	@mkdir -p $(B)/faults
-	@OCV_FAULTS_LONG=1 FAULT_STATE=$(abspath $(B))/faults $(RUN) faults
+	@OCV_FAULTS_LONG=1 FAULT_STATE=$(abspath $(B))/faults OCV_LADDERS=$(abspath $(B))/ladder $(RUN) faults
+# Every allocation, and every call for files, sockets and threads, of every unit test fails once; LADDER_S seconds for each program.
+ladder: ladders-built
+	@mkdir -p $(B)/faults
+	@OCV_FAULTS_LONG=1 FAULT_STATE=$(abspath $(B))/faults $(PYTHON) tests/faults/ladders --builddir $(B)/ladder $(if $(T),--only '$(T)')
+ladders-built:
+	@$(MAKE) --no-print-directory BUILD=asan BUILDDIR=$(B)/ladder ladder-bins
+ladder-bins: $(LADDER_BINS) $(TOKENS)
 # A thousand deaths at moments of placed calls; goes on where it was interrupted (CRASH_SEED, CRASH_POINTS choose others).
 crashes: all
 	@mkdir -p $(B)/crashes
@@ -373,6 +403,11 @@ fuzz-cover:
 fuzz-keep:
 	@$(MAKE) --no-print-directory CC='$(CLANG)' BUILD=fuzzplain BUILDDIR=$(B)/fuzz/plain fuzz-bins
 	@$(PYTHON) tests/fuzz/run --builddir $(B)/fuzz --keep $(if $(T),--only '$(T)')
+# Lines and branches that the unit tests and the faults reach; NATIVE=1: the native host's tests, too; LINES=part-of-a-path: which not.
+coverage:
+	@sh scripts/setup.sh --fuzz
+	@$(MAKE) --no-print-directory CC='$(CLANG)' BUILD=cover BUILDDIR=$(B)/cover test-files
+	@$(PYTHON) tests/coverage --builddir $(B)/cover --tools $(TOOLS) $(if $(NATIVE),--native) $(if $(LINES),--lines '$(LINES)')
 fuzz-bins: $(FUZZ_BINS)
 fuzz-replays: $(REPLAY_BINS)
 # With the cases that take minutes: real limits of a minute, long outages.
@@ -384,7 +419,7 @@ test-asan:
 test-tsan:
 	@$(MAKE) --no-print-directory BUILD=tsan BUILDDIR=$(if $(filter-out build,$(B)),$(B)-tsan,build/tsan) test
 # Everything the tests need, without running them.
-test-files: all $(UNIT_BINS) $(MODEL_BINS) $(FAULT_BINS) $(REPLAY_BINS) $(TEST_FILES)
+test-files: all $(UNIT_BINS) $(MODEL_BINS) $(FAULT_BINS) $(REPLAY_BINS) $(LADDERS_SHORT) $(TEST_FILES)
 bench: all $(BENCH_TOOLS)
 	@sh scripts/setup.sh --bench
 	@$(RUN) bench
@@ -443,7 +478,11 @@ help:
 	@echo "                   FUZZ_RUNS=10000000 [FUZZ_MINUTES=60]: until so many executions or no new edge, resumable"
 	@echo "make soak          1,000,000 calls, then 10,000 live ones for an hour: memory, descriptors, threads;"
 	@echo "                   SOAK_CALLS=20000 SOAK_HOLD=60 make soak takes six minutes"
-	@echo "make faults        power cuts, failing disks, memory that is out: the long form"
+	@echo "make faults        power cuts, failing disks, memory that is out: the long form, with make ladder in it"
+	@echo "make ladder        each allocation and each call for files and sockets of the unit tests fails once, with AddressSanitizer;"
+	@echo "                   hours, resumable; T=part-of-a-name chooses programs, LADDER_S=60 gives each a minute"
+	@echo "make coverage      lines and branches that unit tests and faults reach, by folder and file; a core below 95 % fails;"
+	@echo "                   LINES=plugin/base names the lines that were not reached, NATIVE=1 runs the native host's tests, too"
 	@echo "make analyze       gcc -fanalyzer, cppcheck and clang-tidy; ten minutes"
 	@echo "make lint          include ranks, banned functions, headers on their own, clang"
 	@echo "make manifest      writes skill.json from plugin.toml"

@@ -153,6 +153,7 @@ static inline bool kit_send(int fd, const void *p, size_t n)
 
 static inline bool kit_puts(int fd, const char *text)
 {
+    T_MUST(text != NULL);
     return kit_send(fd, text, strlen(text));
 }
 

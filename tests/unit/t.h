@@ -16,7 +16,8 @@
  * (for what the rest of the case cannot do without). T_RUN(fn) is T_CASE(name of fn) and a call of it.
  * T_DONE() closes the last case and is main's result: 0, or 1 if any case failed or none was run.
  * With the environment's T set, T_WANT("name") says whether the case is asked for. One thread: checks
- * from other threads need the test's own lock.
+ * from other threads need the test's own lock. A fault ladder (tests/faults/ladder.h), where one is linked, is told of each
+ * case, and of a check that does not hold: with a fault of its own that is no failure, and the program ends there.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,6 +32,9 @@ struct t_state {
 };
 
 static struct t_state t_now;
+
+void t_ladder_case(const char *name) __attribute__((weak));
+void t_ladder_bad(void) __attribute__((weak));
 
 static inline void t_close(void)
 {
@@ -50,6 +54,8 @@ static inline void t_open(const char *name)
 {
     t_close();
     t_now.name = name;
+    if (t_ladder_case)
+        t_ladder_case(name);
 }
 
 static inline int t_done(void)
@@ -75,6 +81,8 @@ __attribute__((format(printf, 4, 5))) static inline bool t_check(bool good, cons
     __builtin_va_end(ap);
     printf("\n");
     fflush(stdout);
+    if (t_ladder_bad)
+        t_ladder_bad();
     return false;
 }
 

@@ -322,6 +322,7 @@ static void secrets_are_masked(void)
     buf_init(&all, 1u << 20);
     T_OK(json_write(s.c->all, &all));
     T_NULL(strstr(buf_cstr(&all), "TOKEN"));
+    T_MUST(buf_cstr(&all) != NULL);
     T_NULL(strstr(buf_cstr(&all), "sk-base"));
     T_NULL(strstr(buf_cstr(&all), "MfKQ"));
     T_HAS(buf_cstr(&all), "\"channels.voice.openai.api_key\":\"***\"");
@@ -334,6 +335,7 @@ static void secrets_are_masked(void)
              " webhook: {secret: SECRET1, port: '${LEAK}'}, api: {token: 'SE CRET'}}}\n"
              "security: {voice: {tools: {pin_hash: SECRET}}}\n", "");
     T_EQ(s.rc, ERR_CONFIG);
+    T_MUST(buf_cstr(&s.faults) != NULL);
     T_NULL(strstr(buf_cstr(&s.faults), "CRET"));
     T_HAS(buf_cstr(&s.faults), "webhook.port: LEAK is not set");
     drop(&s);
@@ -535,6 +537,7 @@ static void variables_are_bounded(void)
     buf_init(&yaml, 1u << 20);
     for (int i = 0; i < 60000; i++)
         (void)buf_putc(&big, 'x');
+    T_MUST(buf_cstr(&big) != NULL);
     (void)setenv("BIG", buf_cstr(&big), 1);
     (void)buf_puts(&yaml, STR(BASE "    integration:\n      handoff_channels:\n"));
     for (int i = 0; i < 100; i++)

@@ -20,7 +20,7 @@ static void appends_once(void)
     T_OK(kit_append(&k, FILE_MD, "call_1", "Ann, 4 min", "She wants apricots.\n\n"));
     text = kit_read(&k, FILE_MD);
     T_TRUE(strncmp(text, "## Call call_1 \xe2\x80\x94 Ann, 4 min\n\nShe wants apricots.\n\n<!-- voice:sum ", 66) == 0);
-    T_TRUE(strlen(text) > 30 && strcmp(strchr(text, '\0') - 32, "--><!-- voice:call call_1 end -->\n" + 2) == 0);
+    T_TRUE(strlen(text) > 30 && strcmp(strchr(text, '\0') - 32, &"--><!-- voice:call call_1 end -->\n"[2]) == 0);
     free(text);
     kit_path(&k, FILE_MD, path, sizeof path);
     T_EQ(stat(path, &st), 0);
