@@ -10,7 +10,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { after, before, test as nodeTest } from 'node:test';
 import { gatewaySkip, pluginDir, startGateway } from '../lib/gateway.mjs';
-import { projectDir, sleep, slower, waitFor } from '../lib/util.mjs';
+import { openOf, projectDir, sleep, slower, waitFor } from '../lib/util.mjs';
 import { startModel, startOpenAI, startTelegram } from '../sim/index.mjs';
 import { assertTurns, creates, outputsOf, requestsOf } from './native-kit.mjs';
 
@@ -378,46 +378,12 @@ async function reload(made) {
   return made.serverEvents.findLast((e) => e.type === 'session.created').t - left;
 }
 
-/* The sockets of a process's network by inode, each as the kind of socket that it is. */
-function socketKinds(pid) {
-  const rows = (kind) => fs.readFileSync(`/proc/${pid}/net/${kind}`, 'utf8').split('\n').slice(1)
-    .map((line) => line.trim().split(/\s+/)).filter((f) => f.length > 6);
-  const tcp = [...rows('tcp'), ...rows('tcp6')];
-  const portOf = (address) => Number.parseInt(address.split(':')[1], 16);
-  const doors = new Set(tcp.filter((f) => f[3] === '0A').map((f) => portOf(f[1])));
-  const kind = ([, here, there, state]) => {
-    if (state === '0A')
-      return `listening on ${portOf(here)}`;
-    return doors.has(portOf(there)) ? `connected to ${portOf(there)}` : `accepted on ${portOf(here)}`;
-  };
-  return new Map([...tcp.map((f) => [f[9], kind(f)]), ...rows('unix').map((f) => [f[6], 'unix socket'])]);
-}
-
-/* How many of each kind the gateway's process has open, and its threads. */
-function use() {
-  const { pid } = gateway;
-  const sockets = socketKinds(pid);
-  const open = { threads: fs.readdirSync(`/proc/${pid}/task`).length };
-  for (const fd of fs.readdirSync(`/proc/${pid}/fd`)) {
-    let link;
-    try {
-      link = fs.readlinkSync(`/proc/${pid}/fd/${fd}`);
-    } catch {
-      continue; // closed in between
-    }
-    const inode = /^socket:\[(\d+)\]/.exec(link)?.[1];
-    const kind = inode ? sockets.get(inode) ?? 'other socket' : link.replace(/[0-9a-z_-]{20,}|:\[\d+\]$/g, '*');
-    open[kind] = (open[kind] ?? 0) + 1;
-  }
-  return open;
-}
-
 test('reloads in mid-call attach it again, and leak nothing', async (t) => {
   const made = await greeted();
   await reload(made);
   await exchange(made, 'Said after one reload.');
   await sleep(1500);
-  const first = use();
+  const first = openOf(gateway.pid);
   const took = [];
   for (let i = 0; i < 3; i += 1) {
     took.push(await reload(made));
@@ -427,7 +393,7 @@ test('reloads in mid-call attach it again, and leak nothing', async (t) => {
   assert.ok(Math.max(...took) < 3000 * slower);
   // Whatever stays behind each time is there three times by now.
   const grown = () => {
-    const now = use();
+    const now = openOf(gateway.pid);
     return Object.entries(now).filter(([kind, n]) => n > (first[kind] ?? 0) + (kind.startsWith('listening') ? 0 : 2))
       .map(([kind, n]) => `${kind}: ${first[kind] ?? 0}, now ${n}`);
   };
@@ -435,7 +401,7 @@ test('reloads in mid-call attach it again, and leak nothing', async (t) => {
     throw new Error(`${error.message}: ${grown().join('; ')}`);
   });
   const total = (open) => Object.values(open).reduce((a, b) => a + b, 0) - open.threads;
-  const last = use();
+  const last = openOf(gateway.pid);
   t.diagnostic(`threads ${first.threads}, files ${total(first)}; after three reloads ${last.threads}, ${total(last)}`);
   await goOn(made);
   const why = await get(`/calls/${made.callId}/why`);

@@ -146,7 +146,7 @@ class Gateway {
       alive();
       if (this.plugin) {
         await waitFor(async () => this.exit || up(`${this.voiceUrl}/health`),
-          { timeoutMs: 20000, everyMs: 50, what: 'the plugin' });
+          { timeoutMs: 60000, everyMs: 50, what: 'the plugin' });
         alive();
       }
     } catch (error) {

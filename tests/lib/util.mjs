@@ -146,3 +146,36 @@ export function processUse(pid) {
   return { threads: number('Threads'), rssKiB: number('VmRSS'),
     files: fs.readdirSync(`/proc/${pid}/fd`).length };
 }
+
+/* The sockets of a process's network by inode, each as the kind of socket that it is. */
+function socketKinds(pid) {
+  const rows = (kind) => fs.readFileSync(`/proc/${pid}/net/${kind}`, 'utf8').split('\n').slice(1)
+    .map((line) => line.trim().split(/\s+/)).filter((f) => f.length > 6);
+  const tcp = [...rows('tcp'), ...rows('tcp6')];
+  const portOf = (address) => Number.parseInt(address.split(':')[1], 16);
+  const doors = new Set(tcp.filter((f) => f[3] === '0A').map((f) => portOf(f[1])));
+  const kind = ([, here, there, state]) => {
+    if (state === '0A')
+      return `listening on ${portOf(here)}`;
+    return doors.has(portOf(there)) ? `connected to ${portOf(there)}` : `accepted on ${portOf(here)}`;
+  };
+  return new Map([...tcp.map((f) => [f[9], kind(f)]), ...rows('unix').map((f) => [f[6], 'unix socket'])]);
+}
+
+/** How many of each kind of file and socket a process has open, and its threads. */
+export function openOf(pid) {
+  const sockets = socketKinds(pid);
+  const open = { threads: fs.readdirSync(`/proc/${pid}/task`).length };
+  for (const fd of fs.readdirSync(`/proc/${pid}/fd`)) {
+    let link;
+    try {
+      link = fs.readlinkSync(`/proc/${pid}/fd/${fd}`);
+    } catch {
+      continue; // closed in between
+    }
+    const inode = /^socket:\[(\d+)\]/.exec(link)?.[1];
+    const kind = inode ? sockets.get(inode) ?? 'other socket' : link.replace(/[0-9a-z_-]{20,}|:\[\d+\]$/g, '*');
+    open[kind] = (open[kind] ?? 0) + 1;
+  }
+  return open;
+}
