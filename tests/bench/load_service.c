@@ -275,6 +275,8 @@ static void upgrade(struct conn *c, const char *head)
     n = snprintf(text, sizeof text, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                  "Sec-WebSocket-Accept: %s\r\n\r\n", proof);
     say(c, text, (size_t)n);
+    if (c->dead)
+        return;
     c->ws = true;
     c->at = s.n_bands;
     s.bands[s.n_bands++] = c;

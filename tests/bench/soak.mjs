@@ -5,11 +5,12 @@
  * which ended calls are kept for an hour and claims for three days. Then SOAK_LIVE live calls (10,000) for SOAK_HOLD
  * seconds (3,600; 600 is the short form) with SOAK_EVENTS (20) events a second in a tenth of them.
  *
- * It passes when, from the 100,000th call on (the half of fewer calls), the upper end of the 95 % interval of the slope
- * of the heap in use is below a byte a call, when descriptors and threads are as many at the end as then, when the
- * database stops growing, when all live calls are held and the p99 of their events is below 5 ms. Exits 1 when not. What was
- * measured stands in bench/soak.jsonl in the build folder as it comes; a run that is interrupted sums up what it has,
- * and fails. SOAK_STATE=memory keeps the state in memory: beside others who wait for the disk. Memory files are off: they grow with what is said.
+ * It passes when, from the 100,000th call on, the upper end of the 95 % interval of the slope of the heap in use is below
+ * a byte a call; when descriptors and threads are as many at the end as then; when the database stops growing; when all
+ * live calls are held and the p99 of their events is below 5 ms. Exits 1 when not. Below 200,000 calls the slope is only
+ * told, from their half on: caches are full after some 60,000. What was measured stands in bench/soak.jsonl in the build
+ * folder as it comes; a run that is interrupted sums up what it has, and fails. SOAK_STATE=memory keeps the state in
+ * memory: beside others who wait for the disk. Memory files are off: they grow with what is said.
  */
 import fs from 'node:fs';
 import path from 'node:path';
@@ -142,9 +143,10 @@ function sumUpCalls() {
     return;
   const { b, upper } = slope(steady);
   const [first, last] = [steady[0], steady.at(-1)];
-  kit.row({ row: `heap in use, slope from ${first.calls} to ${last.calls} calls`, aim: '< 1 byte a call', value: upper,
-    unit: 'bytes a call', runs: [first.heap, last.heap], met: judge(upper < 1, 'the heap grows'),
-    note: `upper end of the 95 % interval; the slope itself ${b.toFixed(3)}; ${refused} calls were refused (503); RSS ${first.rss} `
+  const judged = CALLS >= 200000;
+  kit.row({ row: `heap in use, slope from ${first.calls} to ${last.calls} calls`, aim: judged ? '< 1 byte a call' : null, value: upper,
+    unit: 'bytes a call', runs: [upper], met: judged ? judge(upper < 1, 'the heap grows') : null,
+    note: `upper end of the 95 % interval; the slope itself ${b.toFixed(3)}, heap ${KiB(first.heap)} and ${KiB(last.heap)} KiB; ${refused} calls were refused (503); RSS ${first.rss} `
       + `and ${last.rss} KiB` });
   kit.row({ row: 'descriptors and threads', aim: 'equal', value: after.fds, unit: 'descriptors', runs: [before.fds, after.fds],
     met: judge(after.fds === before.fds && after.threads === before.threads, 'descriptors or threads are left over'),
