@@ -350,6 +350,10 @@ unit: $(UNIT_BINS) $(TOKENS)
 TEST_FILES := $(CONF_BINS) $(CONF_SOS) $(addprefix $(B)/,$(CLI_PROGS))
 conformance: all $(TEST_FILES)
 	@$(RUN) conformance
+# What the plugin's ABI is compared with from now on.
+.PHONY: abi-baseline
+abi-baseline: $(SO)
+	@OCV_ROOT=$(CURDIR) OCV_SO=$(abspath $(SO)) OCV_BUILD=$(BUILD) sh tests/conformance/test_abi_kept.sh --renew
 integration: all $(TEST_FILES)
 	@$(RUN) integration
 test: all $(UNIT_BINS) $(MODEL_BINS) $(FAULT_BINS) $(REPLAY_BINS) $(LADDERS_SHORT) $(TEST_FILES)
@@ -473,6 +477,7 @@ help:
 	@echo "make crashes       kill -9 at a thousand moments of placed calls, resumable"
 	@echo "make test-asan     the same with AddressSanitizer and UBSan; test-tsan with ThreadSanitizer"
 	@echo "make bench         the measurements"
+	@echo "make abi-baseline  takes the built plugin's ABI for the one that is kept (abi/*.abixml)"
 	@echo "make conformance   the ABI, WebSocket, HTTP/1.1, JSON, signatures, schemas: by cases of our own"
 	@echo "make fuzz          each fuzz target for FUZZ_SECONDS=60; make fuzz-cover: which lines the corpora reach;"
 	@echo "                   FUZZ_RUNS=10000000 [FUZZ_MINUTES=60]: until so many executions or no new edge, resumable"

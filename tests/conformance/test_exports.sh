@@ -57,6 +57,8 @@ for file in "$OCV_SO" "$addon" "$OCV_HOST"; do
     is "$name: no text relocations" no "$(echo "$dynamic" | grep -q TEXTREL && echo yes || echo no)"
     is "$name: no run path" no "$(echo "$dynamic" | grep -qE 'RPATH|RUNPATH' && echo yes || echo no)"
 done
+is "the native host may lie anywhere (PIE)" yes \
+    "$(readelf -dW "$OCV_HOST" | grep -q 'Flags:.*PIE' && echo yes || echo no)"
 is "the plugin stays mapped once loaded (NODELETE)" yes \
     "$(readelf -dW "$OCV_SO" | grep -q NODELETE && echo yes || echo no)"
 
@@ -67,9 +69,19 @@ if [ "$OCV_BUILD" = release ] && [ "$(uname -m)" = x86_64 ]; then
         readelf -nW "$o" 2>/dev/null | grep -q 'IBT, SHSTK' || bare="$bare $o"
     done
     is "every object of ours is built with -fcf-protection" "" "$bare"
+    for of in plugin abi/host abi/node llhttp; do
+        is "objects of $of were looked at" yes \
+            "$([ "$(find "$OCV_BUILDDIR/obj/$of" -name '*.o' 2>/dev/null | wc -l)" -gt 0 ] && echo yes || echo no)"
+    done
     is "stack protector and FORTIFY are in use" yes \
         "$(nm -D --undefined-only "$OCV_SO" | grep -q __stack_chk_fail &&
-            nm -D --undefined-only "$OCV_SO" | grep -qE '_chk(@|$)' && echo yes || echo no)"
+            nm -D --undefined-only "$OCV_SO" | grep -v __stack_chk | grep -qE '_chk(@|$)' && echo yes || echo no)"
+    for file in "$addon" "$OCV_HOST"; do
+        symbols=$(nm -D --undefined-only "$file" | awk '{print $2}')
+        is "$(basename "$file"): stack protector" yes "$(echo "$symbols" | grep -q '^__stack_chk_fail@' && echo yes || echo no)"
+        is "$(basename "$file"): FORTIFY" yes \
+            "$(echo "$symbols" | grep -v '^__stack_chk' | grep -qE '^__.*_chk@' && echo yes || echo no)"
+    done
     # The libraries that are linked in could speak for us there: so each of our objects is asked.
     fortified=0 guarded=0
     for o in $(find "$OCV_BUILDDIR/obj/plugin" "$OCV_BUILDDIR/obj/memory" "$OCV_BUILDDIR/obj/sessions" \
