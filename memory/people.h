@@ -184,6 +184,12 @@ int people_missed(struct store *s, unsigned limit, people_json_fn *fn, void *arg
  */
 int people_forget(struct store *s, struct str id, bool only_number, people_json_fn *fn, void *arg);
 /*
+ * The calls that people_forget() would erase, as {"person", "calls":[ids]}: what stands elsewhere can so be erased
+ * first, and a crash leaves nothing there of calls that nobody can name any more. ERR_NOT_FOUND; ERR_BAD_STATE: one
+ * is live.
+ */
+int people_forget_look(struct store *s, struct str id, bool only_number, people_json_fn *fn, void *arg);
+/*
  * VACUUM INTO <dir>/backup-<UTC date and time>.db, mode 0600, aside: other operations go on. {"path"}, which appears
  * when it is whole and on the disk. ERR_BAD_STATE at once: one is being made.
  */

@@ -409,6 +409,46 @@ int people_forget(struct store *s, struct str id, bool only_number, people_json_
     return op_push(s, &f->op);
 }
 
+/* ---- What would be. ---- */
+
+static int look_run(struct op_ask *a, struct store *s)
+{
+    static const char sql[] =
+        "SELECT id, state<>'over' FROM call WHERE (?2='' AND person=?1) OR number=?2 OR (?2='' AND number IN"
+        " (SELECT substr(identity, 7) FROM identity WHERE person=?1 AND identity LIKE 'voice:%')) ORDER BY id";
+    struct people_identity number = {""};
+    struct id person;
+    bool live = false;
+    int rc = people_resolve(s, a->id, &person), sq;
+    sqlite3_stmt *st = rc == 0 ? store_stmt(s, sql, &rc) : NULL;
+
+    if (st == NULL)
+        return rc;
+    if (a->limit != 0 && people_identity_of(a->id, &number) && str_starts(str_of(number.text), STR(PEOPLE_VOICE)))
+        journal_bind(st, 2, str_skip(str_of(number.text), sizeof PEOPLE_VOICE - 1));
+    else
+        journal_bind(st, 2, STR(""));
+    journal_bind(st, 1, str_of(person.text));
+    jw_open(&a->out, '{');
+    jw_kstrc(&a->out, "person", person.text);
+    jw_key(&a->out, "calls");
+    jw_open(&a->out, '[');
+    while ((sq = sqlite3_step(st)) == SQLITE_ROW) {
+        live = live || sqlite3_column_int(st, 1) != 0;
+        jw_str(&a->out, journal_text(st, 0));
+    }
+    jw_close(&a->out, ']');
+    jw_close(&a->out, '}');
+    return live ? ERR_BAD_STATE : store_rc(s, sq);
+}
+
+int people_forget_look(struct store *s, struct str id, bool only_number, people_json_fn *fn, void *arg)
+{
+    const struct op_ask ask = {.op.flags = STORE_READ, .run = look_run, .id = id, .limit = only_number};
+
+    return op_ask(s, &ask, fn, arg);
+}
+
 /* ---- Retention of transcripts. ---- */
 
 struct expire {

@@ -42,7 +42,7 @@ struct work { /* a row under way */
     char *id, *call, *kind, *state, *payload;
     unsigned attempts;
     uint64_t made_at, due_ms; /* due: monotonic */
-    bool running;
+    bool running, forgotten;
     uint64_t token;           /* the host's request, 0 none */
     uint64_t step_by_ms;
     struct json *doc;         /* of the payload */
@@ -66,6 +66,7 @@ static void work_free(struct work *w)
         at = &(*at)->next;
     if (*at == w)
         *at = w->next;
+    w->owner->running -= w->running ? 1 : 0;
     if (w->token != 0)
         host_forget(w->owner->app->host, w->token);
     json_free(w->doc);
@@ -124,18 +125,21 @@ static void arm(struct afters *as)
         timer_stop(as->timer);
 }
 
-/* Makes a row and takes it up. The text of `payload` is JSON. */
-void afters_put(struct afters *as, const char *kind, struct str call, struct str id, struct str payload)
+int afters_put(struct afters *as, const char *kind, struct str call, struct str id, struct str payload,
+               outbox_fn *fn, void *arg)
 {
     struct outbox_row row = {.id = id, .call = call, .kind = str_of(kind), .state = STR("asked"),
                              .payload = payload, .made_at = clock_wall_ms(), .due_at = clock_wall_ms()};
 
-    if (outbox_put(as->app->store, &row, NULL, NULL) < 0) {
+    int rc = outbox_put(as->app->store, &row, fn, arg);
+
+    if (rc < 0) {
         log_error(&as->app->log, "%.*s: what is owed after it (%s) could not be queued", STR_ARG(call), kind);
-        return;
+        return rc;
     }
     (void)work_new(as, &row);
     timer_set(as->timer, loop_now_ms(as->app->loop));
+    return 0;
 }
 
 static struct id row_id(const char *kind, struct str call)
@@ -163,22 +167,13 @@ static void save(struct work *w, const char *state, const char *error, uint64_t 
                            delivered ? clock_wall_ms() : 0, NULL, NULL);
 }
 
-static void step_over(struct work *w)
-{
-    struct afters *as = w->owner;
-
-    if (w->running)
-        as->running--;
-    w->running = false;
-    w->token = 0;
-}
-
 static void finish(struct work *w, const char *state, const char *error)
 {
     struct afters *as = w->owner;
 
-    save(w, state, error, 0);
-    step_over(w);
+    if (!w->forgotten)
+        save(w, state, error, 0);
+    w->token = 0;
     work_free(w);
     pump(as);
 }
@@ -188,8 +183,9 @@ static void again(struct work *w, const char *error)
     struct afters *as = w->owner;
     uint64_t pause = PAUSE_MS;
 
-    if (++w->attempts >= ATTEMPTS_MAX) {
-        log_warn(&as->app->log, "%s: %s was given up after %u attempts: %s", w->call, w->kind, w->attempts, error);
+    if (w->forgotten || ++w->attempts >= ATTEMPTS_MAX) {
+        if (!w->forgotten)
+            log_warn(&as->app->log, "%s: %s was given up after %u attempts: %s", w->call, w->kind, w->attempts, error);
         finish(w, "failed", error);
         return;
     }
@@ -197,7 +193,9 @@ static void again(struct work *w, const char *error)
         pause *= 2;
     w->due_ms = loop_now_ms(as->app->loop) + pause;
     save(w, w->state, error, clock_wall_ms() + pause);
-    step_over(w);
+    as->running--;
+    w->running = false;
+    w->token = 0;
     pump(as);
 }
 
@@ -235,14 +233,14 @@ static void summarized(struct work *w, struct str summary)
     jw_close(&b, '}');
     if (b.rc == 0 && as->app->index != NULL && c->integration.sync_memory &&
         afters_files_wanted(c, json_get_bool(w->doc, "words", false)))
-        afters_put(as, "files", str_of(w->call), str_of(id.text), buf_str(&b));
+        (void)afters_put(as, "files", str_of(w->call), str_of(id.text), buf_str(&b), NULL, NULL);
     id = row_id("report", str_of(w->call));
     if (b.rc == 0 && json_get(w->doc, "report") != NULL)
-        afters_put(as, "report", str_of(w->call), str_of(id.text), buf_str(&b));
+        (void)afters_put(as, "report", str_of(w->call), str_of(id.text), buf_str(&b), NULL, NULL);
     id = row_id("wake", str_of(w->call));
     if (b.rc == 0 && host_serves(as->app->host) && c->agent.include_voice_calls &&
         !afters_report_wakes(json_get(w->doc, "report"), json_get_str(w->doc, "session_key")))
-        afters_put(as, "wake", str_of(w->call), str_of(id.text), buf_str(&b));
+        (void)afters_put(as, "wake", str_of(w->call), str_of(id.text), buf_str(&b), NULL, NULL);
     buf_free(&b);
     finish(w, "done", "");
 }
@@ -276,7 +274,7 @@ static void trouble(struct work *w, int rc, const char *what)
 static bool transcript_of(struct work *w, int rc, struct str json, struct json **doc)
 {
     if (rc == 0)
-        rc = json_parse(doc, json, NULL);
+        rc = w->forgotten ? ERR_NOT_FOUND : json_parse(doc, json, NULL);
     if (rc < 0)
         trouble(w, rc, "the transcript cannot be read");
     return rc == 0;
@@ -474,8 +472,8 @@ static void on_sending_saved(void *arg, int rc)
     struct str text = json_get_str(w->doc, "text");
     struct buf words, b;
 
-    if (rc < 0) {
-        again(w, "the database does not answer");
+    if (rc < 0 || w->forgotten) {
+        trouble(w, rc, "the database does not answer");
         return;
     }
     buf_init(&words, AFTERS_MESSAGE_BYTES + 64);
@@ -610,7 +608,7 @@ static void plan(struct afters *as, const struct after_call *c, const char *kind
         afters_report_plan(&b, c->spec);
     jw_close(&b, '}');
     if (b.rc == 0)
-        afters_put(as, kind, c->call, str_of(id.text), buf_str(&b));
+        (void)afters_put(as, kind, c->call, str_of(id.text), buf_str(&b), NULL, NULL);
     buf_free(&b);
 }
 
@@ -646,6 +644,21 @@ static void on_rows(void *arg, int rc, const struct outbox_row *rows, unsigned n
     if (n > 0)
         log_info(&as->app->log, "%u things are still owed from earlier calls", n);
     pump(as);
+}
+
+/* What waits for the database or the index ends with that answer. */
+void afters_forget(struct afters *as, struct str call)
+{
+    for (struct work *w = as->first, *next; w != NULL; w = next) {
+        next = w->next;
+        if (!str_eqc(call, w->call))
+            continue;
+        w->forgotten = true;
+        if (w->token != 0)
+            host_cancel(as->app->host, w->token);
+        if (!w->running || w->token != 0)
+            work_free(w);
+    }
 }
 
 void afters_resume(struct afters *as)

@@ -19,6 +19,8 @@ struct json;
 int afters_open(struct afters **out, struct app *app);
 /* Forgets what waits; the rows stay for the next start. */
 void afters_close(struct afters *as);
+/* The call is being forgotten: nothing more is done for it. Its rows go with it. */
+void afters_forget(struct afters *as, struct str call);
 /* Takes up what earlier runs left. */
 void afters_resume(struct afters *as);
 
@@ -64,7 +66,8 @@ bool afters_address(const struct config *c, const struct json *person, struct st
 bool afters_is_on(struct str identity, struct str channel, struct str *to);
 
 #define AFTERS_MESSAGE_BYTES 3500u /* of a message to another channel */
-/* Makes a row of the outbox and takes it up. payload: a JSON object. */
-void afters_put(struct afters *as, const char *kind, struct str call, struct str id, struct str payload);
+/* Makes a row of the outbox and takes it up. payload: a JSON object. fn or NULL: it is durable. ERR_NOMEM, ERR_FULL. */
+int afters_put(struct afters *as, const char *kind, struct str call, struct str id, struct str payload,
+               outbox_fn *fn, void *arg);
 
 #endif

@@ -204,7 +204,7 @@ static void put_message(struct writing *w, struct str text)
     jw_close(&b, '}');
     id_derive(&id, "out_", call, STR("told"));
     if (b.rc == 0)
-        afters_put(w->app->afters, "told", call, str_of(id.text), buf_str(&b));
+        (void)afters_put(w->app->afters, "told", call, str_of(id.text), buf_str(&b), NULL, NULL);
     buf_free(&b);
 }
 
@@ -228,7 +228,7 @@ static void put_wake(struct writing *w, struct str text)
     jw_close(&b, '}');
     id_derive(&id, "out_", call, STR("report wake"));
     if (b.rc == 0 && words.rc == 0)
-        afters_put(w->app->afters, "wake", call, str_of(id.text), buf_str(&b));
+        (void)afters_put(w->app->afters, "wake", call, str_of(id.text), buf_str(&b), NULL, NULL);
     buf_free(&b);
     buf_free(&words);
 }

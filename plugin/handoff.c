@@ -69,7 +69,14 @@ static void write_message(struct buf *b, const struct asking *a, struct str stor
     buf_free(&text);
 }
 
-/* Both rows in one batch of the store; the outbox row is what acts. */
+static void on_handed_over(void *arg, int rc)
+{
+    struct asking *a = arg;
+
+    asking_over(a, rc, rc == 0 ? "asked" : "it could not be stored");
+}
+
+/* The outbox row is what acts. Who asked is answered when both are durable: the store keeps their order. */
 static void hand_over(struct asking *a, struct str story)
 {
     struct handoff_row row = {.id = str_of(a->id.text), .call = str_of(a->call), .channel = str_of(a->channel),
@@ -80,11 +87,11 @@ static void hand_over(struct asking *a, struct str story)
 
     buf_init(&b, 16384);
     write_message(&b, a, story);
-    queued = b.rc == 0 && handoff_put(a->app->store, &row, NULL, NULL) == 0;
-    if (queued)
-        afters_put(a->as, "handoff", str_of(a->call), str_of(a->id.text), buf_str(&b));
+    queued = b.rc == 0 && handoff_put(a->app->store, &row, NULL, NULL) == 0 &&
+             afters_put(a->as, "handoff", str_of(a->call), str_of(a->id.text), buf_str(&b), on_handed_over, a) == 0;
     buf_free(&b);
-    asking_over(a, queued ? 0 : ERR_NOMEM, queued ? "asked" : "it could not be queued");
+    if (!queued)
+        asking_over(a, ERR_NOMEM, "it could not be queued");
 }
 
 /* The last turns of the call: what the caller wants to have sent stands there. */
@@ -215,7 +222,7 @@ static void tell_chat(struct telling *t, struct str channel, struct str to)
     jw_close(&b, '}');
     id_derive(&id, "out_", str_of(t->call), str_of(t->kind));
     if (b.rc == 0 && t->app->afters != NULL)
-        afters_put(t->app->afters, t->kind, str_of(t->call), str_of(id.text), buf_str(&b));
+        (void)afters_put(t->app->afters, t->kind, str_of(t->call), str_of(id.text), buf_str(&b), NULL, NULL);
     buf_free(&b);
 }
 

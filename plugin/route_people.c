@@ -25,10 +25,12 @@ struct wait { /* an answer on its way */
     void *arg;
     int good; /* status when all went well */
     /* forgetting: */
+    char *id;
     char *record;   /* what the database erased */
     unsigned parts;
     char *sections; /* what became of the memory files */
-    bool only_number;
+    int64_t removed; /* sections of them */
+    bool only_number, rows_next;
 };
 
 static struct wait *wait_new(const struct route_ask *ask, int good)
@@ -48,6 +50,7 @@ static struct wait *wait_new(const struct route_ask *ask, int good)
 
 static void wait_free(struct wait *w)
 {
+    mem_free(w->id);
     mem_free(w->record);
     mem_free(w->sections);
     mem_free(w);
@@ -144,7 +147,14 @@ static void links(const struct route_ask *ask, struct str id)
     json_free(doc);
 }
 
-/* ---- Forgetting ---- */
+/*
+ * ---- Forgetting ----
+ * What stands outside of the database is erased first: once the rows are gone, nobody can say any more whose it was,
+ * and who asks again after a crash is told that there is no such caller. It is erased again behind them, for a call
+ * that has begun and ended meanwhile.
+ */
+
+static void erase_rows(struct wait *w);
 
 static void forgotten(struct wait *w)
 {
@@ -153,6 +163,10 @@ static void forgotten(struct wait *w)
 
     if (--w->parts > 0)
         return;
+    if (w->rows_next) {
+        erase_rows(w);
+        return;
+    }
     (void)json_parse(&record, str_of(w->record), NULL);
     if (w->sections != NULL)
         (void)json_parse(&sections, str_of(w->sections), NULL);
@@ -161,7 +175,7 @@ static void forgotten(struct wait *w)
     jw_kstr(&b, "person", json_get_str(record, "person"));
     jw_key(&b, "erased");
     jw_node(&b, json_get(record, "erased"));
-    jw_kint(&b, "sections_removed", json_get_int(sections, "removed", 0));
+    jw_kint(&b, "sections_removed", w->removed);
     jw_key(&b, "left");
     jw_open(&b, '[');
     for (const struct json *l = json_first(json_get(sections, "left")); l != NULL; l = json_next(l))
@@ -191,9 +205,14 @@ static void on_index_forgot(void *arg, int rc)
 static void on_sections(void *arg, int rc, struct str json)
 {
     struct wait *w = arg;
+    struct json *doc = NULL;
 
-    if (rc == 0)
+    if (rc == 0 && json_parse(&doc, json, NULL) == 0) {
+        w->removed += json_get_int(doc, "removed", 0);
+        mem_free(w->sections);
         w->sections = str_dup(json);
+    }
+    json_free(doc);
     forgotten(w);
 }
 
@@ -214,24 +233,20 @@ static void forget_index(struct wait *w, struct str person, const struct str *ca
         w->parts--;
 }
 
-static void on_forgot(void *arg, int rc, struct str json)
+/* Nothing more is done for the calls, and what stands elsewhere of them goes; then forgotten(). */
+static void erase_outside(struct wait *w, const struct json *doc)
 {
-    struct wait *w = arg;
-    struct json *doc = NULL;
     struct str *calls;
     unsigned n = 0, i = 0;
 
-    if (rc < 0 || (w->record = str_dup(json)) == NULL || json_parse(&doc, json, NULL) < 0) {
-        wait_over(w, rc < 0 ? rc : ERR_NOMEM, STR(""));
-        return;
-    }
     for (const struct json *c = json_first(json_get(doc, "calls")); c != NULL; c = json_next(c))
         n++;
     calls = mem_zalloc((n + 1) * sizeof *calls);
     for (const struct json *c = json_first(json_get(doc, "calls")); calls && c != NULL; c = json_next(c))
         calls[i++] = json_str(c);
+    for (unsigned k = 0; k < i; k++)
+        afters_forget(w->app->afters, calls[k]);
     w->parts = 1;
-    fetches_look(w->app->fetches); /* their recordings, here and at the carrier */
     if (w->app->index != NULL) {
         w->parts += 2;
         forget_index(w, json_get_str(doc, "person"), calls, i);
@@ -239,8 +254,42 @@ static void on_forgot(void *arg, int rc, struct str json)
             w->parts--;
     }
     mem_free(calls);
-    json_free(doc);
     forgotten(w);
+}
+
+static void on_forgot(void *arg, int rc, struct str json)
+{
+    struct wait *w = arg;
+    struct json *doc = NULL;
+
+    if (rc < 0 || (w->record = str_dup(json)) == NULL || json_parse(&doc, json, NULL) < 0) {
+        afters_resume(w->app->afters); /* a call of theirs is live again: what is owed stays owed */
+        wait_over(w, rc < 0 ? rc : ERR_NOMEM, STR(""));
+        return;
+    }
+    fetches_look(w->app->fetches); /* their recordings, here and at the carrier */
+    erase_outside(w, doc);
+    json_free(doc);
+}
+
+static void erase_rows(struct wait *w)
+{
+    w->rows_next = false;
+    queued(w, people_forget(w->app->store, str_of(w->id), w->only_number, on_forgot, w));
+}
+
+static void on_looked(void *arg, int rc, struct str json)
+{
+    struct wait *w = arg;
+    struct json *doc = NULL;
+
+    if (rc < 0 || json_parse(&doc, json, NULL) < 0) {
+        wait_over(w, rc < 0 ? rc : ERR_NOMEM, STR(""));
+        return;
+    }
+    w->rows_next = true;
+    erase_outside(w, doc);
+    json_free(doc);
 }
 
 static void forget(const struct route_ask *ask, struct str id)
@@ -252,7 +301,8 @@ static void forget(const struct route_ask *ask, struct str id)
     if (w == NULL)
         return;
     w->only_number = strcmp(only, "number") == 0;
-    queued(w, people_forget(ask->app->store, id, w->only_number, on_forgot, w));
+    w->id = str_dup(id);
+    queued(w, w->id == NULL ? ERR_NOMEM : people_forget_look(ask->app->store, id, w->only_number, on_looked, w));
 }
 
 /* ---- Handing over ---- */

@@ -92,7 +92,7 @@ test('kill -9 at random points between asked and delivered', async (t) => {
   const ids = [];
   for (let i = 0; i < 15; i += 1) {
     const asked = d.ask().then(({ json }) => json.id, () => null);
-    await sleep(random(40 * slower));
+    await sleep(random(120 * slower));
     await d.restart();
     const id = await asked;
     if (id)

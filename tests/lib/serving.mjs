@@ -16,7 +16,8 @@ class Serving {
     this.asked = [];
     /** By name: (request, n) => {rc, reply} or a promise of it; n counts from 1. */
     this.answers = { 'session.prepare': () => ({ rc: RC.OK, reply: { session_key: 'agent:main:direct:test' } }) };
-    this.server = http.createServer((req, res) => this.onRequest(req, res));
+    // A host that dies cuts its question short.
+    this.server = http.createServer((req, res) => this.onRequest(req, res).catch(() => res.destroy()));
   }
 
   async onRequest(req, res) {

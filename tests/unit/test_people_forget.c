@@ -162,11 +162,15 @@ static void a_live_call_keeps_its_caller(void)
     whole_call(&k, "call_1", A, 1000, "one");
     claim_call(&k, "call_2", A, 2000); /* nobody asked who it is, yet */
     T_EQ(ASK(&k, &h, people_forget(k.s, STR(A), false, on_json, &h)), ERR_BAD_STATE);
+    T_EQ(ASK(&k, &h, people_forget_look(k.s, STR(A), false, on_json, &h)), ERR_BAD_STATE);
     db = kit_beside(&k);
     T_EQ(kit_int(db, "SELECT count(*) FROM call"), 2);
     T_EQ(kit_int(db, "SELECT count(*) FROM turn"), 2);
     (void)sqlite3_close(db);
     end_call(&k, "call_2", 0, 3000);
+    T_EQ(ASK(&k, &h, people_forget_look(k.s, STR(A), false, on_json, &h)), 0);
+    T_EQ(count(json_get(h.doc, "calls")), 2);
+    T_EQ(ASK(&k, &h, people_forget_look(k.s, STR(B), false, on_json, &h)), ERR_NOT_FOUND);
     T_EQ(ASK(&k, &h, people_forget(k.s, STR(A), false, on_json, &h)), 0);
     T_EQ(count(json_get(h.doc, "calls")), 2);
     T_EQ(in_files(&k, A), 0);
@@ -188,6 +192,11 @@ static void one_number_of_two(void)
     T_EQ(ASK(&k, &h, people_link(k.s, STR("telegram:777"), STR("voice:" B), "api", 6, on_json, &h)), 0);
     T_EQ(ASK(&k, &h, people_update(k.s, STR(A), &u, on_rc, &h)), 0);
     T_EQ(ASK(&k, &h, people_forget(k.s, STR("telegram:777"), true, on_json, &h)), ERR_INVALID);
+    T_EQ(ASK(&k, &h, people_forget_look(k.s, STR(A), true, on_json, &h)), 0);
+    T_EQ(count(json_get(h.doc, "calls")), 1);
+    T_TRUE(str_eqc(json_str(json_first(json_get(h.doc, "calls"))), "call_a"));
+    T_EQ(ASK(&k, &h, people_forget_look(k.s, STR(A), false, on_json, &h)), 0);
+    T_EQ(count(json_get(h.doc, "calls")), 2);
     T_EQ(ASK(&k, &h, people_forget(k.s, STR(A), true, on_json, &h)), 0);
     T_EQ(count(json_get(h.doc, "calls")), 1);
     T_EQ(in_files(&k, A), 0);
