@@ -197,14 +197,19 @@ void acts_saved(struct step *s, uint64_t version)
     }
 }
 
+/*
+ * What the carrier says or plays. That it takes the order is not that anybody heard it: it fetches the words from us
+ * first, and we may be gone by then.
+ */
+static bool spoken(const struct line_action *a)
+{
+    return a->kind == ACT_ANNOUNCE || a->kind == ACT_DTMF;
+}
+
 static void taken(struct step *s, struct line_action *a)
 {
-    uint32_t more = a->kind == ACT_COLLECT ? DIGITS_MS : a->kind == ACT_ANNOUNCE ? ANNOUNCE_MS : REFER_MS;
+    uint32_t more = a->kind == ACT_COLLECT ? DIGITS_MS : spoken(a) ? ANNOUNCE_MS : REFER_MS;
 
-    if (a->kind == ACT_DTMF) {
-        act_over(s, a, ACTION_DONE, "");
-        return;
-    }
     a->step = STEP_TAKEN;
     a->deadline_wall_ms = s->t + more;
     line_changed(s);
@@ -213,7 +218,7 @@ static void taken(struct step *s, struct line_action *a)
 static void unanswered(struct step *s, struct line_action *a)
 {
     a->job.n = 0;
-    if (a->kind == ACT_DTMF || a->kind == ACT_ANNOUNCE)
+    if (spoken(a))
         act_over(s, a, ACTION_UNCERTAIN, "the carrier's answer was lost");
     else /* what follows says whether it was done */
         a->deadline_wall_ms = s->t + (a->kind == ACT_COLLECT ? DIGITS_MS : REFER_MS);
@@ -284,9 +289,10 @@ void acts_announced(struct step *s, bool well)
     for (unsigned i = 0; i < LINE_ACTIONS; i++) {
         struct line_action *a = &s->l->actions[i];
 
-        if (!act_open(a) || a->kind != ACT_ANNOUNCE || !a->sent || a->step < STEP_SENT)
+        if (!act_open(a) || !spoken(a) || !a->sent || a->step < STEP_SENT)
             continue;
-        act_over(s, a, well ? ACTION_DONE : ACTION_FAILED, well ? "" : "the carrier could not speak the words");
+        act_over(s, a, well ? ACTION_DONE : ACTION_FAILED, well ? "" : a->kind == ACT_DTMF
+                       ? "the carrier could not play the keys" : "the carrier could not speak the words");
         return;
     }
 }

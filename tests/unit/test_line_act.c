@@ -159,7 +159,7 @@ static void mute(void)
 static void digits_once(void)
 {
     static const struct { int status; bool sent; enum line_action_state state; } v[] = {
-        {200, true, ACTION_DONE}, {400, true, ACTION_FAILED}, {0, true, ACTION_UNCERTAIN},
+        {200, true, ACTION_DOING}, {400, true, ACTION_FAILED}, {0, true, ACTION_UNCERTAIN},
         {503, true, ACTION_UNCERTAIN}, {0, false, ACTION_DOING}, {429, true, ACTION_DOING}};
 
     for (unsigned i = 0; i < sizeof v / sizeof v[0]; i++) {
@@ -180,8 +180,29 @@ static void digits_once(void)
         lk_answer_full(&k, lk_last(&k, LINE_CMD_PLAY_DIGITS, ""), v[i].status, v[i].sent, "", "");
         T_EQ(lk_state(&k, "a1"), v[i].state);
         lk_wait(&k, 3000);
-        T_EQ(lk_count(&k, LINE_CMD_PLAY_DIGITS, ""), v[i].state == ACTION_DOING ? 2 : 1);
+        T_EQ(lk_count(&k, LINE_CMD_PLAY_DIGITS, ""), v[i].state == ACTION_DOING && v[i].status != 200 ? 2 : 1);
     }
+}
+
+/* The carrier takes them, then fetches them from us: only that it has played them says that it did. */
+static void digits_played(void)
+{
+    talk();
+    lk_act(&k, "a1", ACT_DTMF, "", "12#");
+    lk_ok(&k, LINE_CMD_PLAY_DIGITS, "caller");
+    T_EQ(lk_state(&k, "a1"), ACTION_DOING);
+    lk_room(&k, ROOM_ANNOUNCED, "", "");
+    T_EQ(lk_state(&k, "a1"), ACTION_DONE);
+    lk_act(&k, "a2", ACT_DTMF, "", "3");
+    lk_ok(&k, LINE_CMD_PLAY_DIGITS, "caller");
+    lk_room(&k, ROOM_ANNOUNCE_FAILED, "", "");
+    T_EQ(lk_state(&k, "a2"), ACTION_FAILED);
+    lk_act(&k, "a3", ACT_DTMF, "", "4");
+    lk_ok(&k, LINE_CMD_PLAY_DIGITS, "caller");
+    lk_restart(&k, 1000); /* away when they were to be fetched */
+    T_EQ(lk_state(&k, "a3"), ACTION_UNCERTAIN);
+    lk_wait(&k, 10000);
+    T_EQ(lk_count(&k, LINE_CMD_PLAY_DIGITS, ""), 3);
 }
 
 static void digits_over_a_restart(void)
@@ -576,6 +597,7 @@ int main(void)
     T_RUN(mute);
     T_RUN(digits_once);
     T_RUN(digits_over_a_restart);
+    T_RUN(digits_played);
     T_RUN(announce);
     T_RUN(collect);
     T_RUN(blind);
