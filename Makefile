@@ -376,11 +376,11 @@ ladder: ladders-built
 ladders-built:
 	@$(MAKE) --no-print-directory BUILD=asan BUILDDIR=$(B)/ladder ladder-bins
 ladder-bins: $(LADDER_BINS) $(TOKENS)
-# A thousand deaths at moments of placed calls; goes on where it was interrupted (CRASH_SEED, CRASH_POINTS choose others).
+# A thousand deaths at moments of a mixed load, or KIND=placed of placed calls; goes on where it was interrupted
+# (CRASH_SEED, CRASH_POINTS choose others, CRASH_ONE one alone).
 crashes: all
-	@mkdir -p $(B)/crashes
 	@OCV_ROOT=$(CURDIR) OCV_BUILDDIR=$(abspath $(B)) OCV_BUILD=$(BUILD) LC_ALL=C.UTF-8 \
-	    $(NODE) tests/integration/crashes.mjs $(abspath $(B))/crashes/state.json
+	    KIND=$(KIND) $(NODE) tests/integration/crashes.mjs $(abspath $(B))/crashes
 # Each target for FUZZ_SECONDS (T chooses); what was found new stays in $(B)/fuzz/corpus, where the next run goes on.
 # With FUZZ_RUNS each until it has so many executions or no new edge for long, counted over all invocations in
 # $(B)/fuzz/long; FUZZ_MINUTES ends it before, FUZZ_WORKERS targets run at once.
@@ -474,7 +474,8 @@ help:
 	@echo "make model         searches all states, events and points of death of a call's machine, for MODEL_SECONDS=600;"
 	@echo "                   T=scenario chooses; the table of states and events is $(B)/model/call.md"
 	@echo "make test-long     the same with the cases that take minutes"
-	@echo "make crashes       kill -9 at a thousand moments of placed calls, resumable"
+	@echo "make crashes       kill -9 at 1,000 moments of a mixed load, resumable; KIND=placed: of placed calls;"
+	@echo "                   CRASH_POINTS=10000 CRASH_SEED=2 other ones, CRASH_ONE=N one of them again"
 	@echo "make test-asan     the same with AddressSanitizer and UBSan; test-tsan with ThreadSanitizer"
 	@echo "make bench         the measurements"
 	@echo "make abi-baseline  takes the built plugin's ABI for the one that is kept (abi/*.abixml)"

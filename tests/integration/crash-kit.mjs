@@ -50,12 +50,14 @@ function ask(made, id, deed) {
     .catch(() => null);
 }
 
-/* The death: kill -9, or now and then an orderly end, which leaves the calls, too. */
+/** Whether a point is kill -9: now and then it is an orderly end, which leaves the calls, too. */
+export const isKill = (point) => point % 5 !== 4;
+
 async function die(made, id, point) {
-  if (point % 5 === 4)
-    await made.host.stop();
-  else
+  if (isKill(point))
     await made.host.kill();
+  else
+    await made.host.stop();
   const known = new Set(made.rows('SELECT sid FROM leg_sid').map((row) => row.sid));
   const machine = JSON.stringify(made.rows('SELECT machine FROM line WHERE phase <> \'completed\''));
   const diedAt = Date.now();

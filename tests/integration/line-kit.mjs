@@ -13,10 +13,11 @@ export const PUBLIC = 'https://voice.example.com';
 
 /**
  * @param {object} t the test's context
- * @param {object} [opts] people (see person.mjs), twilio (options of createTwilio), changes, and those of rig()
+ * @param {object} [opts] people (see person.mjs), twilio (options of createTwilio), changes, start (false: no host yet), and
+ *   those of rig()
  * @returns {Promise<Rig>} with twilio, dial(), state(), until()
  */
-export async function lineRig(t, { people = {}, twilio: how = {}, changes = {}, ...rest } = {}) {
+export async function lineRig(t, { people = {}, twilio: how = {}, changes = {}, start: now = true, ...rest } = {}) {
   const made = await rig(t, { sim: { speed: 20 }, ...rest, start: false });
   const twilio = await createTwilio({ openai: made.openai, people, numbers: { [OWN]: {
     voiceUrl: `${PUBLIC}/twilio/voice` } }, ...how });
@@ -37,7 +38,8 @@ export async function lineRig(t, { people = {}, twilio: how = {}, changes = {}, 
     twilio.route(PUBLIC, host.url);
     return host;
   };
-  await made.start(rest.host);
+  if (now)
+    await made.start(rest.host);
   /** Asks for a call; its id. */
   made.dial = async (body, status = 200) => {
     const res = await made.host.api('/call', { method: 'POST', body: { to: BOB, ...body } });

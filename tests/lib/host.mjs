@@ -208,7 +208,7 @@ function launch({ config, env = {}, plugin = pluginBinary, cwd, stateDir, dir, a
  * Starts the native host and waits until it is ready.
  * @param {object} opts config (object or YAML text), env, plugin (path of the .so), cwd, stateDir
  *   (needed when a YAML text names one), dir (to start again in the folder of an earlier one), args,
- *   binary (path, or a command with its first arguments), readyMs
+ *   binary (path, or a command with its first arguments), readyMs, launched (is given the host before it is ready)
  * @returns {Promise<Host>}
  */
 export async function startHost(opts) {
@@ -216,6 +216,7 @@ export async function startHost(opts) {
   if (![binary].flat().every((file) => fs.existsSync(file)))
     throw new Error(`no ${[binary].flat().map((file) => path.relative(projectDir, file))}: run make first`);
   const host = launch(opts);
+  opts.launched?.(host);
   try {
     host.ready = await host.waitEvent('ready', undefined, opts.readyMs ?? 10000);
   } catch (error) {

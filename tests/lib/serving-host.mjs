@@ -26,7 +26,7 @@ const instance = library.create(JSON.stringify({ host: 'gateway', config_file: c
   log: (level, line) => process.stderr.write(`${line}\n`),
   event: (name, call, json) => name !== 'ready' && tell(JSON.parse(json)),
   request: (token, name, call, json) => {
-    post(`/${name}`, { call, request: JSON.parse(json) })
+    post(`/${name}`, { call, request: JSON.parse(json), pid: process.pid })
       .then(({ rc, reply }) => instance.reply(token, rc, JSON.stringify(reply ?? {})))
       .catch(() => instance.reply(token, -1, '{}'));
   },

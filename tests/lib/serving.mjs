@@ -14,7 +14,7 @@ class Serving {
   constructor() {
     /** All that was asked: {name, call, request}. */
     this.asked = [];
-    /** By name: (request, n) => {rc, reply} or a promise of it; n counts from 1. */
+    /** By name: (request, n, pid) => {rc, reply} or a promise of it; n counts from 1, pid: which host asks. */
     this.answers = { 'session.prepare': () => ({ rc: RC.OK, reply: { session_key: 'agent:main:direct:test' } }) };
     // A host that dies cuts its question short.
     this.server = http.createServer((req, res) => this.onRequest(req, res).catch(() => res.destroy()));
@@ -25,10 +25,10 @@ class Serving {
     for await (const part of req)
       body += part;
     const name = req.url.slice(1);
-    const { call, request } = JSON.parse(body);
+    const { call, request, pid } = JSON.parse(body);
     this.asked.push({ name, call, request });
     const n = this.asked.filter((a) => a.name === name).length;
-    const answer = await (this.answers[name]?.(request, n) ?? { rc: RC.ENOTSUP });
+    const answer = await (this.answers[name]?.(request, n, pid) ?? { rc: RC.ENOTSUP });
     res.end(JSON.stringify(answer));
   }
 
