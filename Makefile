@@ -416,6 +416,7 @@ fuzz-bins: $(FUZZ_BINS)
 fuzz-replays: $(REPLAY_BINS)
 # With the cases that take minutes: real limits of a minute, long outages.
 test-long:
+	@sh scripts/setup.sh --long
 	$(Q)OCV_LONG=1 $(MAKE) --no-print-directory test
 
 test-asan:
@@ -473,7 +474,8 @@ help:
 	@echo "                   AGAIN=1 runs a file that failed once more at the end, and says so"
 	@echo "make model         searches all states, events and points of death of a call's machine, for MODEL_SECONDS=600;"
 	@echo "                   T=scenario chooses; the table of states and events is $(B)/model/call.md"
-	@echo "make test-long     the same with the cases that take minutes"
+	@echo "make test-long     the same with the cases that take minutes: real limits and stalls, a gateway blocked for 60 s, its"
+	@echo "                   channel stopped 20 times under load, floods by slowhttptest"
 	@echo "make crashes       kill -9 at 1,000 moments of a mixed load, resumable; KIND=placed: of placed calls;"
 	@echo "                   CRASH_POINTS=10000 CRASH_SEED=2 other ones, CRASH_ONE=N one of them again"
 	@echo "make test-asan     the same with AddressSanitizer and UBSan; test-tsan with ThreadSanitizer"

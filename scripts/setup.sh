@@ -6,6 +6,7 @@
 #   setup.sh --build-only   without OpenClaw and the test packages (the native parts alone)
 #   setup.sh --fuzz         also what `make fuzz` and `make fuzz-cover` need
 #   setup.sh --analyze      also the static analysers of `make analyze`
+#   setup.sh --long         also what `make test-long` uses: slowhttptest, tc
 #   setup.sh --bench        also what `make bench` measures beside the plugin, and gnuplot
 set -eu
 cd "$(dirname "$0")/.."
@@ -28,6 +29,7 @@ case ${1:-} in
 --build-only) BUILD_ONLY=yes ;;
 --analyze) DEBIAN_PACKAGES="$DEBIAN_PACKAGES cppcheck clang-tidy" ;;
 --fuzz) DEBIAN_PACKAGES="$DEBIAN_PACKAGES libclang-rt-dev llvm" ;;
+--long) DEBIAN_PACKAGES="$DEBIAN_PACKAGES slowhttptest iproute2" ;;
 --bench)
     BENCH=yes
     DEBIAN_PACKAGES="$DEBIAN_PACKAGES python3-fastapi python3-uvicorn python3-websockets gnuplot-nox util-linux" ;;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 // Connections without end, and requests that come byte by byte: calls are answered all the while.
 import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import net from 'node:net';
 import { describe, test } from 'node:test';
-import { slower, waitFor } from '../lib/util.mjs';
-import { KNOWN, STRANGER, rig } from './native-kit.mjs';
+import { processUse, slower, track, waitFor } from '../lib/util.mjs';
+import { KNOWN, LONG, STRANGER, rig } from './native-kit.mjs';
 
 const brief = [{ wait: 'greeting' }, { caller: 'goodbye' }, { waitEnd: true }];
 
@@ -92,4 +93,34 @@ test('a request that does not end is ended', async (t) => {
   assert.match(answer, /^HTTP\/1\.1 408 /);
   const took = Date.now() - begun;
   assert.ok(took > 10000 && took < 30000 * slower, `${took} ms`);
+});
+
+/* Another's tool, 1,000 connections of a kind for 30 s each. */
+describe('slowhttptest', { skip: !LONG ? 'minutes: only with OCV_LONG=1'
+  : spawnSync('slowhttptest', ['-h']).error ? 'it is not installed (scripts/setup.sh --long)' : false }, () => {
+  const kinds = { 'slow headers': ['-H', '-i', '1'], 'slow bodies': ['-B', '-i', '1', '-s', '60000', '-t', 'POST'],
+    'slow reading': ['-X', '-w', '1', '-y', '16', '-n', '1', '-z', '8', '-k', '8'], 'ranges': ['-R', '-t', 'HEAD', '-a', '10', '-b', '3000'] };
+  for (const [what, flags] of Object.entries(kinds)) {
+    test(what, async (t) => {
+      const made = await rig(t);
+      const idle = processUse(made.host.pid);
+      const child = track(spawn('slowhttptest', ['-c', '1000', '-r', '200', '-l', '30', '-p', '3', ...flags, '-u', `${made.host.url}/${
+        what === 'slow bodies' ? 'webhook' : 'health'}`], { stdio: ['ignore', 'pipe', 'pipe'] }));
+      let text = '';
+      child.stdout.on('data', (part) => { text += part; });
+      const ended = once(child, 'close');
+      t.after(() => child.kill());
+      await waitFor(async () => child.exitCode !== null || (await made.get('/status')).http.connections > 100,
+        { timeoutMs: 20000, what: 'the flood' });
+      await callsAreUnaffected(made, { n: 10, again: true });
+      const { http } = await made.get('/status');
+      assert.ok(http.connections <= 1024, JSON.stringify(http));
+      await ended;
+      assert.equal(child.exitCode, 0, text.slice(-2000));
+      await callsAreUnaffected(made);
+      const grew = processUse(made.host.pid).rssKiB - idle.rssKiB;
+      t.diagnostic(`RSS ${grew} KiB over idle, ${JSON.stringify((await made.get('/status')).http)}`);
+      assert.ok(grew < 64 * 1024, `${grew} KiB`);
+    });
+  }
 });
