@@ -343,33 +343,3 @@ int journal_tool(struct store *s, struct str call, const struct journal_tool *ro
                        fn, arg};
     return op_push(s, &t->o.op);
 }
-
-/* ---- Giving up. ---- */
-
-static int release_run(struct store_op *op, struct store *s, struct sqlite3 *db)
-{
-    int rc;
-    sqlite3_stmt *st = store_stmt(s, "UPDATE call SET owner='' WHERE owner=?1 AND state<>'over'", &rc);
-
-    (void)op;
-    (void)db;
-    if (st == NULL)
-        return rc;
-    journal_bind(st, 1, store_owner(s));
-    return journal_step(s, st);
-}
-
-int journal_release(struct store *s, journal_fn *fn, void *arg)
-{
-    struct op *o;
-    void *block;
-    char *text;
-    int rc = op_make(&block, &text, sizeof *o, 0);
-
-    if (rc < 0)
-        return rc;
-    o = block;
-    *o = (struct op){{.run = release_run, .done = op_done, .flags = STORE_RETRY, .bytes = sizeof *o},
-                     fn, arg};
-    return op_push(s, &o->op);
-}

@@ -130,13 +130,11 @@ typedef void journal_adopt_fn(void *arg, int rc, const struct journal_found *fou
                               unsigned held_by_others);
 #define JOURNAL_ADOPT_MAX 16384u /* calls at a time; when as many come, ask again for the rest */
 /*
- * Takes over every call that is not over and whose owner is gone (released, or its process dead: its
- * lock file is free), oldest first. held_by_others: calls that a living instance drives. Of calls that are over it
- * takes over, without telling them, those whose line waits for its recording or whose recording is being fetched.
+ * Takes over every call that is not over and whose owner is gone (its lock file is free), oldest first.
+ * held_by_others: calls that a living instance drives. Of calls that are over it takes over, without telling them,
+ * those whose line waits for its recording or whose recording is being fetched.
  */
 int journal_adopt(struct store *s, journal_adopt_fn *fn, void *arg);
-/* Gives up all calls of this instance, for the next one; later saves of them fail. STORE_RETRY. */
-int journal_release(struct store *s, journal_fn *fn, void *arg);
 
 /* ---- Queries: JSON text for the API, borrowed for the callback ---- */
 

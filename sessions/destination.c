@@ -256,11 +256,6 @@ void destination_decide(const struct destination_policy *p, struct str number, c
 
 /* ---- transfer targets ---- */
 
-const char *destination_target_name(const struct destination_policy *p, unsigned i)
-{
-    return i < p->n_targets ? p->targets[i].name : NULL;
-}
-
 static void refuse_name(const struct destination_policy *p, struct destination_verdict *out)
 {
     char names[NAMES_SHOWN_BYTES] = "";

@@ -53,8 +53,6 @@ void destination_decide(const struct destination_policy *p, struct str number, c
 /* The same for the number behind a target's name (capitals are not told apart); "no_target" lists the names. */
 void destination_target_decide(const struct destination_policy *p, struct str name, const char *const *linked,
                                unsigned n_linked, struct destination_verdict *out);
-/* Names of all targets in the order of the configuration: for the model's tool. NULL behind the last. */
-const char *destination_target_name(const struct destination_policy *p, unsigned i);
 
 struct destination_quiet {
     bool quiet;

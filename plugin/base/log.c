@@ -13,7 +13,7 @@ void log_init(struct log *log, log_sink_fn *sink, void *ctx, enum log_level leve
 
 void log_line(const struct log *log, enum log_level level, const char *fmt, ...)
 {
-    char line[LINE_BYTES + 1];
+    char line[LINE_BYTES + 2]; /* one more than goes out: it tells whether the last character is whole */
     va_list ap;
     int len;
     size_t n;
@@ -26,7 +26,7 @@ void log_line(const struct log *log, enum log_level level, const char *fmt, ...)
     if (len < 0)
         return;
     n = (size_t)len < sizeof line ? (size_t)len : sizeof line - 1;
-    n = str_utf8_floor(str_make(line, n), n);
+    n = str_utf8_floor(str_make(line, n), n > LINE_BYTES ? LINE_BYTES : n);
     /* Input of strangers may stand in a line; it must not forge another one. */
     for (size_t i = 0; i < n; i++)
         if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)

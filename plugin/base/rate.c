@@ -78,13 +78,6 @@ static uint32_t wait_of(const struct rate *r, uint64_t free_us, uint64_t now_us)
     return full + r->each_us <= r->per_us ? 0 : (uint32_t)((full + r->each_us - r->per_us + 999) / 1000);
 }
 
-uint32_t rate_wait_ms(const struct rate *r, struct str key, uint64_t now_ms)
-{
-    const struct slot *s = find(r, key_of(r, key), NULL);
-
-    return s == NULL ? 0 : wait_of(r, s->free_us, now_ms * 1000);
-}
-
 uint32_t rate_take(struct rate *r, struct str key, uint64_t now_ms)
 {
     uint64_t h = key_of(r, key), now_us = now_ms * 1000;

@@ -13,9 +13,7 @@ struct rate;
 /* slots: keys that are told apart, rounded up to a power of two. ERR_NOMEM, ERR_IO. */
 int rate_open(struct rate **out, unsigned slots, uint32_t burst, uint32_t per_ms);
 void rate_close(struct rate *r); /* NULL is fine */
-/* Milliseconds until it may happen again, 0 now. Counts nothing. now_ms: any clock that does not go back. */
-uint32_t rate_wait_ms(const struct rate *r, struct str key, uint64_t now_ms);
-/* The same, and counts it when it is 0. */
+/* 0: it may happen now, and is counted; else milliseconds until it may. now_ms: any clock that does not go back. */
 uint32_t rate_take(struct rate *r, struct str key, uint64_t now_ms);
 
 #endif

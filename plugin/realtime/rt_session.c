@@ -34,14 +34,6 @@ static bool is_custom_voice(struct str voice)
     return str_starts(voice, STR("voice_")) && voice.n > STR("voice_").n;
 }
 
-bool rt_voice_known(struct str voice)
-{
-    static const char *const names[] = {"alloy", "ash", "ballad", "coral", "echo", "sage",
-                                        "shimmer", "verse", "marin", "cedar", NULL};
-
-    return one_of(voice, names) || is_custom_voice(voice);
-}
-
 /* Raw JSON goes out as it is, so it must be an object; *json loses blanks around it. */
 static bool object_text(struct str *json)
 {

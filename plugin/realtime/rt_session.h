@@ -33,7 +33,5 @@ struct rt_session {
 int rt_session_write(struct buf *out, const struct rt_session *s);
 /* True for models that take reasoning.effort and parallel_tool_calls (gpt-realtime-2 and later). */
 bool rt_model_reasons(struct str model);
-/* A voice the API knows today. */
-bool rt_voice_known(struct str voice);
 
 #endif

@@ -284,7 +284,6 @@ static void nobody_listens(void)
     T_OK(journal_save(k.s, &row, JOURNAL_SET_STATE, NULL, NULL));
     T_OK(journal_adopt(k.s, NULL, NULL));
     T_OK(journal_expire(k.s, 1, 1, NULL, NULL));
-    T_OK(journal_release(k.s, NULL, NULL));
     kit_close(&k);
     T_EQ(h.n, 1);
     T_OK(h.rc);

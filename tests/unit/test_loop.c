@@ -208,7 +208,7 @@ static void timers_open(void *arg)
     timer_fn *const fns[] = {fire0, fire1, fire2, fire3, fire0, fire1};
 
     for (int i = 0; i < 6; i++)
-        (void)timer_open(&k->t[i], k->l, fns[i], k);
+        T_MUST(timer_open(&k->t[i], k->l, fns[i], k) == 0);
     k->set_ms = loop_now_ms(k->l);
     timer_set(k->t[0], k->set_ms + 300);
     timer_set(k->t[0], k->set_ms + 120); /* earlier */
@@ -365,7 +365,7 @@ static void leak_fn(void *arg)
 {
     struct ticking *k = arg;
 
-    (void)timer_open(&k->t[0], k->l, fire0, k);
+    T_MUST(timer_open(&k->t[0], k->l, fire0, k) == 0);
 }
 
 static void a_leaked_handle_shows(void)

@@ -704,6 +704,7 @@ static void chats_by_session_and_identity(void)
     T_STR_EQ(h.json, "{}");
     T_EQ(ASK(&k, &h, people_chat(k.s, STR(""), on_json, &h)), 0);
     T_STR_EQ(h.json, "{}");
+    heard_free(&h);
     kit_done(&k);
 }
 

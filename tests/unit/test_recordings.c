@@ -546,6 +546,7 @@ static void close_all_fn(void *arg)
     struct world *w = arg;
 
     begin_fn(w); /* stays unfinished */
+    T_MUST(w->rc == 0);
     write_fn(w);
     (void)recording_source_read(w->s, 0, 1, on_bytes, w);
     (void)recordings_expire(w->r, 1, on_expired, w);
@@ -584,6 +585,7 @@ static void finish_and_close_fn(void *arg)
     struct world *w = arg;
 
     begin_fn(w);
+    T_MUST(w->rc == 0);
     write_fn(w);
     recording_file_finish(w->f, on_made, w);
     recordings_close(w->r);
@@ -611,6 +613,7 @@ static void flood_fn(void *arg)
     struct world *w = arg;
 
     begin_fn(w);
+    T_MUST(w->rc == 0);
     for (unsigned i = 0; i < 10 && w->write_rc == 0; i++)
         w->write_rc = recording_file_write(w->f, str_make(w->bytes, 1u << 20));
 }

@@ -168,13 +168,6 @@ static void models_and_voices_are_known(void)
 
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++)
         T_EQ(rt_model_reasons(str_of(models[i].model)), models[i].reasons);
-    T_TRUE(rt_voice_known(STR("marin")));
-    T_TRUE(rt_voice_known(STR("alloy")));
-    T_TRUE(rt_voice_known(STR("voice_x")));
-    T_FALSE(rt_voice_known(STR("voice_")));
-    T_FALSE(rt_voice_known(STR("nova")));
-    T_FALSE(rt_voice_known(STR("Marin")));
-    T_FALSE(rt_voice_known(STR_NONE));
 }
 
 int main(void)
