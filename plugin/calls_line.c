@@ -2,6 +2,7 @@
 /* The model's side of calls that have a line at a carrier: words from the line in, words to it out. */
 #include "abi/openclaw_voice.h"
 #include "memory/journal.h"
+#include "memory/lines.h"
 #include "plugin/base/clock.h"
 #include "plugin/base/json.h"
 #include "plugin/base/mem.h"
@@ -372,12 +373,40 @@ void calls_line_over(struct calls *cs, struct str call, enum line_outcome outcom
     over(lc, reason_of(&lc->call, outcome), detail);
 }
 
-/* It ended in the moment of the death: the call's row did not say so yet. */
+struct gone { /* a call whose line is read, for how it ended */
+    struct calls *cs;
+    char call[ID_BYTES];
+};
+
+static void on_gone_row(void *arg, int rc, const struct line_row *rows, unsigned n)
+{
+    struct gone *g = arg;
+    bool known = rc == 0 && n == 1;
+    struct live *lc = live_find(g->cs, str_of(g->call));
+
+    if (lc != NULL && !lines_has(g->cs->app->lines, str_of(g->call)))
+        calls_line_over(g->cs, str_of(g->call), known ? line_outcome_of(rows[0].outcome) : LINE_OUTCOME_NONE,
+                        known ? rows[0].detail : STR(""));
+    mem_free(g);
+}
+
+/* It ended in the moment of the death: the call's row did not say so yet, its line's row says how. */
 static void line_is_gone(struct live *lc, uint64_t adopted_by_ms)
 {
-    if (lc->has_line && lc->adopted_at_ms != 0 && lc->adopted_at_ms <= adopted_by_ms &&
-        !lines_has(lc->owner->app->lines, str_of(lc->id)))
-        over(lc, CALL_REASON_NONE, STR(""));
+    struct gone *g;
+
+    if (!lc->has_line || lc->adopted_at_ms == 0 || lc->adopted_at_ms > adopted_by_ms ||
+        lines_has(lc->owner->app->lines, str_of(lc->id)))
+        return;
+    g = MEM_NEW(struct gone);
+    if (g != NULL) {
+        g->cs = lc->owner;
+        (void)str_copy(g->call, sizeof g->call, str_of(lc->id));
+        if (line_row_of(lc->owner->app->store, str_of(lc->id), on_gone_row, g) == 0)
+            return;
+    }
+    mem_free(g);
+    over(lc, CALL_REASON_NONE, STR(""));
 }
 
 void calls_lines_read(struct calls *cs, uint64_t adopted_by_ms)

@@ -286,13 +286,21 @@ void trunk_effects(struct trunk *t)
     for (unsigned i = 0; i < fx->n; i++) /* its row comes before the line forgets it */
         if (fx->v[i].kind == LINE_FX_FETCH)
             fetches_begin(app->fetches, str_of(t->call), fx->v[i].u.text);
+    /* A line that owes nothing more says how it ended before its call's row says that it is over: who comes in between
+     * reads it there (calls_lines_read()); the other way round nobody would know any more. */
+    for (unsigned i = 0; i < fx->n && !saved && t->m.over_told; i++) {
+        saved = fx->v[i].kind == LINE_FX_MODEL && fx->v[i].u.model.what == TELL_OVER;
+        if (saved)
+            do_save(t, t->m.version);
+    }
     tell_unrecorded(t);
     for (unsigned i = 0; i < fx->n; i++) {
         const struct line_fx *f = &fx->v[i];
 
         switch (f->kind) {
         case LINE_FX_SAVE:
-            do_save(t, f->u.version);
+            if (!saved)
+                do_save(t, f->u.version);
             saved = true;
             break;
         case LINE_FX_SLOT: do_slot(t, f); break;

@@ -393,6 +393,7 @@ const struct leg *line_leg_by_sid(const struct line *l, struct str sid);
 const char *line_broken(const struct line *l); /* the invariant that does not hold, or NULL */
 const char *line_phase_name(enum line_phase p);     /* queued dialing ringing answered ending completed */
 const char *line_outcome_name(enum line_outcome o);
+enum line_outcome line_outcome_of(struct str name); /* LINE_OUTCOME_NONE: it is none's name */
 const char *line_action_name(enum line_action_kind k);
 enum line_action_kind line_action_of(struct str name);
 const char *line_action_state_name(enum line_action_state s); /* asked doing done failed uncertain handed_over */

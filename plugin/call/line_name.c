@@ -36,6 +36,15 @@ const char *line_outcome_name(enum line_outcome o)
     return NAME(outcomes, o);
 }
 
+enum line_outcome line_outcome_of(struct str name)
+{
+    for (unsigned i = 1; i < LINE_OUTCOMES; i++) {
+        if (str_eqc(name, outcomes[i]))
+            return (enum line_outcome)i;
+    }
+    return LINE_OUTCOME_NONE;
+}
+
 const char *line_action_name(enum line_action_kind k)
 {
     return NAME(kinds, k);

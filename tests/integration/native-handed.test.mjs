@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 // What was asked for and acknowledged, when the process died before its line knew of it: the next one does it.
 import assert from 'node:assert/strict';
+import path from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
-import { waitFor } from '../lib/util.mjs';
+import { sleep, waitFor } from '../lib/util.mjs';
 import { BOB, CAROL, lineRig } from './line-kit.mjs';
 import { actionOver as outcome, putAction as ask } from './native-kit.mjs';
 
@@ -101,6 +103,37 @@ test('what was sent before the death is not sent again, whatever is handed in be
   assert.equal(sent(), 1);
   await made.act(id, 'hangup');
   await made.over(id);
+});
+
+test('a call whose line was over, when the process died before its row said so: how it ended is kept', async (t) => {
+  const made = await lineRig(t, { people: { [BOB]: { rejects: 300 } } });
+  const id = await made.dial({ purpose: 'test' });
+  const before = await made.over(id);
+  assert.equal(before.outcome, 'rejected', JSON.stringify(before));
+  await made.host.kill();
+  const db = new DatabaseSync(path.join(made.hosts[0].stateDir, 'voice.db'));
+  db.prepare('UPDATE call SET state = \'waiting\', reason = \'\', detail = \'\', ended_at = 0 WHERE id = ?').run(id);
+  db.close();
+  await made.start();
+  const call = await made.over(id);
+  assert.deepEqual([call.outcome, call.reason, call.detail], ['rejected', before.reason, before.detail]);
+  const end = await made.event(id, 'call.ended', () => made.host.events.some((e) => e.event === 'call.ended' && e.call === id));
+  assert.equal(end.outcome, 'rejected');
+  assert.equal(made.twilio.ringsOf(BOB), 1);
+});
+
+test('a call that does not get through says how, whoever dies at its end', async (t) => {
+  const made = await lineRig(t, { people: { [BOB]: { busy: true } } });
+  for (let i = 0; i < 15; i += 1) {
+    const gone = new Promise((resolve) => { made.twilio.once('over', resolve); });
+    const id = await made.dial({ purpose: `death ${i}` });
+    await gone;
+    await sleep(i * 1.5);
+    await made.host.kill();
+    await made.start();
+    const call = await made.over(id);
+    assert.deepEqual([call.outcome, call.reason], ['busy', 'not_connected'], `death ${i}: ${JSON.stringify(call)}`);
+  }
 });
 
 test('what a call that is over left open is closed, and a key tells what became of its action', async (t) => {
