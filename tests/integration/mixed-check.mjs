@@ -331,10 +331,12 @@ class Check {
   /* ---- the agent ---- */
 
   runs() {
+    const tools = [...this.made.openai.calls.values()].flatMap((call) => [...call.toolCalls.values()]);
     for (const { word, asked, effects } of this.life.runs.values()) {
-      this.that(effects.length <= 1, `${word} was done ${effects.length} times`);
+      const wanted = Math.max(1, tools.filter((tool) => tool.arguments.includes(word)).length); // the model may ask twice
+      this.that(effects.length <= wanted, `${word} was done ${effects.length} times, asked for by the model ${wanted} times`);
       const [first] = effects;
-      this.that(first === undefined || asked.every((at) => at <= first), `${word} was asked for again when it was done`);
+      this.that(first === undefined || wanted > 1 || asked.every((at) => at <= first), `${word} was asked for again when it was done`);
     }
     for (const { name, call } of this.callers) {
       for (const tool of [...call.toolCalls.values()].filter((one) => one.name === 'ask_openclaw' && one.outputs.length > 0)) {
@@ -343,7 +345,7 @@ class Check {
         this.that(said === undefined || said === word, `${name}: ${word} was answered with ${said}`);
         const how = this.life.turnOf(word)?.run;
         if (said && this.life.serving && how?.acts)
-          this.that(this.life.runs.get(word)?.effects.length === 1, `${name}: ${word} is told as done, and was not`);
+          this.that(this.life.runs.get(word)?.effects.length > 0, `${name}: ${word} is told as done, and was not`);
       }
     }
   }
