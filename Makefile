@@ -364,6 +364,9 @@ model: $(MODEL_BINS)
 	@mkdir -p $(B)/model
 	$(Q)for n in $(MODEL_NAMES); do OCV_MODEL_LONG=1 MODEL_SECONDS=$(MODEL_SECONDS) OCV_MODEL_ONLY='$(T)' \
 	    OCV_MODEL_TABLE=$(B)/model/$$n.md $(B)/tests/model/model_$$n || exit 1; done
+.PHONY: model-mutants
+model-mutants: $(MODEL_BINS)
+	@CC='$(CC)' $(PYTHON) tests/model/mutants.py $(B) '$(T)'
 # The long form; one that was interrupted goes on where it was (FAULT_SEED, FAULT_ROUNDS choose others). The ladders over
 # the unit tests want a sanitizer: they have a build of their own.
 faults: all $(FAULT_BINS) $(REPLAY_BINS) $(TEST_FILES) ladders-built
@@ -478,6 +481,10 @@ help:
 	@echo "                   channel stopped 20 times under load, floods by slowhttptest"
 	@echo "make crashes       kill -9 at 1,000 moments of a mixed load, resumable; KIND=placed: of placed calls;"
 	@echo "                   CRASH_POINTS=10000 CRASH_SEED=2 other ones, CRASH_ONE=N one of them again"
+	@echo "                   T=scenario chooses; make model-mutants: planted faults that it must find;"
+	@echo "                   the table of states and events is $(B)/model/call.md"
+	@echo "make test-long     the same with the cases that take minutes"
+	@echo "make crashes       kill -9 at a thousand moments of placed calls, resumable"
 	@echo "make test-asan     the same with AddressSanitizer and UBSan; test-tsan with ThreadSanitizer"
 	@echo "make bench         the measurements"
 	@echo "make abi-baseline  takes the built plugin's ABI for the one that is kept (abi/*.abixml)"

@@ -162,6 +162,12 @@ static void on_response_started(struct call *c, const struct call_event *ev, str
     f->guard_at = 0;
 }
 
+/* Of what was asked for before the goodbye nothing is said behind it. */
+static void want_again(struct call *c)
+{
+    c->floor.want |= c->state == CALL_GOODBYE ? c->floor.asked_for & WANT_GOODBYE : c->floor.asked_for;
+}
+
 static void want_voicemail_again(struct call *c)
 {
     if (c->voicemail != CALL_VOICEMAIL_ASKED)
@@ -285,7 +291,7 @@ static void on_error(struct call *c, const struct call_event *ev, struct call_no
         if (f->asked_for & WANT_VOICEMAIL)
             want_voicemail_again(c);
         else
-            f->want |= f->asked_for;
+            want_again(c);
         /* What began meanwhile is not what we asked for. */
         if (f->asked_for & WANT_GOODBYE)
             f->goodbye_id = 0;
@@ -341,7 +347,7 @@ static void on_no_response(struct call *c, struct str detail, bool heard, struct
     else if (c->state == CALL_LIVE && !heard)
         on_failure(c, detail, now, fx);
     else if (c->state == CALL_GOODBYE && !heard)
-        f->want |= f->asked_for;
+        want_again(c);
     if (!f->audio_playing)
         fell_quiet(c, now);
 }

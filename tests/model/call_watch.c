@@ -13,8 +13,8 @@
 const char *const call_invariants[INVARIANTS_CALL] = {
     [I_STATE] = "what is true in each state (call_broken)",
     [I_ACCEPT] = "accept: once a leg and instance, in its state, never beside one in flight",
-    [I_REJECT] = "reject: once an instance, in its state, with a SIP status",
-    [I_HANGUP] = "hang-up: once an instance, in its state",
+    [I_REJECT] = "reject: once an instance, in its state, behind its row, with a SIP status",
+    [I_HANGUP] = "hang-up: once an instance, in its state, behind its row",
     [I_ATTACH] = "one sideband at a time",
     [I_SEND] = "nothing is sent without a sideband",
     [I_ONE] = "never two responses at once, never over the caller",
@@ -36,7 +36,9 @@ const char *const call_invariants[INVARIANTS_CALL] = {
     [I_EXIT] = "timers alone lead to the end, within the bound",
     [I_SILENT] = "nobody waits in silence for words that are owed longer than the bound",
     [I_OWED] = "a restart goes on with what is owed",
-    [I_COST] = "a response is charged once, over restarts too",
+    [I_COST] = "a response is charged once, over restarts too; with nothing left there is the goodbye alone",
+    [I_ANSWER] = "an answer that is awaited moves the call on",
+    [I_READY] = "no output waits that can be sent",
     [I_LINE] = "words to the line: only with one, in their state, the machine's end once",
     [I_OVERFLOW] = "no effect is lost",
 };
@@ -177,6 +179,8 @@ static void on_ask(struct world *w, const struct call_fx *f)
     unsigned serves = w->c.floor.asked_for;
 
     (void)log_add(w, L_ASK, 0);
+    must(I_COST, w->c.budget.left != 0 || (serves & WANT_GOODBYE) != 0,
+         "asked for more than the goodbye with nothing left");
     must(I_HELD, !w->c.held, "a response was asked for on hold");
     must(I_ONE, !(w->asked && now < w->asked_at + ASK_LOST_MS), "asked while an ask is not answered");
     must(I_ONE, !(w->active && now < w->active_until), "asked while a response is on");
@@ -290,6 +294,7 @@ static void on_hangup(struct world *w, const struct call_fx *f)
 {
     (void)log_add(w, L_OTHER, 0);
     note(f->u.hangup_line ? "the line is ended" : "hang-up");
+    must(I_HANGUP, settled(w).state == ROW_LEAVING, "a hang-up that no later instance would owe");
     if (f->u.hangup_line) {
         must(I_HANGUP, w->c.state == CALL_HANGING_UP && w->c.set.line && !w->c.line_over,
              "a line's end out of its state");
@@ -347,6 +352,7 @@ static void on_effect(struct world *w, const struct call_fx *f, bool last)
     case CALL_FX_REJECT:
         (void)log_add(w, L_OTHER, 0);
         note("reject: SIP %d", f->u.sip_status);
+        must(I_REJECT, settled(w).state == ROW_REFUSING, "a reject that no later instance would owe");
         must(I_REJECT, ++w->rejects == 1 && w->c.state == CALL_REFUSING && f->u.sip_status >= 400, "a reject");
         break;
     case CALL_FX_HANGUP: on_hangup(w, f); break;
@@ -512,6 +518,36 @@ static void rows_agree(const struct world *w)
     }
 }
 
+/* What was waited for came: the state is left. */
+void watch_answer(const struct world *w, unsigned event, enum call_state before)
+{
+    enum call_state now = w->c.state;
+
+    if (before == CALL_ACCEPTING && event >= E_ACC_OK && event <= E_ACC_UNSENT)
+        must(I_ANSWER, now != CALL_ACCEPTING, "the accept was answered, and nothing follows");
+    if (before == CALL_REFUSING && (event == E_REJ_OK || event == E_REJ_LOST))
+        must(I_ANSWER, now == CALL_OVER, "the reject was answered, and the call is not over");
+    if (before == CALL_HANGING_UP && event >= E_HUP_OK && event <= E_HUP_LOST)
+        must(I_ANSWER, now == CALL_OVER, "the hang-up was answered, and the call is not over");
+    if (before == CALL_GOODBYE && event >= E_CUT && event <= E_CUT_503)
+        must(I_ANSWER, now != CALL_GOODBYE, "a goodbye that nobody can hear");
+    if (before == CALL_LIVE && event >= E_CUT && event <= E_CUT_503)
+        must(I_ANSWER, now != CALL_LIVE, "the sideband is lost, and the call is live");
+    if (before != CALL_OVER && event == E_LINE_OVER && w->c.set.line)
+        must(I_ANSWER, now == CALL_OVER || now == CALL_HANGING_UP, "the line is over, and the call goes on");
+    if (before != CALL_NEW && before != CALL_ACCEPTING && event == E_END)
+        must(I_ANSWER, now == CALL_OVER || now == CALL_HANGING_UP || now == CALL_REFUSING, "it was ended, and goes on");
+}
+
+/* In a conversation that hears it. */
+static void nothing_waits(const struct world *w)
+{
+    const struct call *c = &w->c;
+
+    for (unsigned i = 0; i < CALL_TOOLS_PENDING && c->state == CALL_LIVE && w->open && !c->held; i++)
+        must(I_READY, c->tools[i] == NULL || c->tools[i]->state != TOOL_READY, "an output that is ready is not sent");
+}
+
 void watch_after(struct world *w)
 {
     const char *broken = call_broken(&w->c);
@@ -521,7 +557,10 @@ void watch_after(struct world *w)
     must(I_OVER, (w->c.state == CALL_OVER) == w->over, "over without its effect");
     must(I_REASON, w->c.state != CALL_OVER || w->c.reason != CALL_REASON_NONE, "an end without a reason");
     must(I_DEADLINE, ends || call_deadline_ms(&w->c) != 0, "nothing is scheduled");
+    if (w->c.state == CALL_HANGING_UP && w->c.set.line && !w->c.line_over)
+        must(I_DEADLINE, call_deadline_ms(&w->c) <= w->now.mono_ms + 2000, "the line is not asked again to end");
     must(I_ATTACH, w->c.sideband_open == w->open || w->c.state == CALL_GOODBYE || w->c.state == CALL_HANGING_UP,
          "the machine is wrong about its sideband");
     rows_agree(w);
+    nothing_waits(w);
 }

@@ -137,6 +137,7 @@ static void let_time_pass(struct world *w, uint64_t late_ms)
 void world_step(void *world, unsigned event)
 {
     struct world *w = world;
+    enum call_state before = w->c.state;
     struct call_output outputs[CALL_OUTPUTS_MAX];
     struct call_event ev;
 
@@ -169,8 +170,10 @@ void world_step(void *world, unsigned event)
     watch_before(w, event);
     call_make(w, event, &ev, outputs);
     feed(w, &ev);
-    if (event != E_LEAVE) /* after it nobody asks this machine any more */
+    if (event != E_LEAVE) { /* after it nobody asks this machine any more */
         watch_after(w);
+        watch_answer(w, event, before);
+    }
     if (w->c.live_since_ms != 0 && w->live_at == 0)
         w->live_at = w->now.mono_ms;
     if (event == E_LEAVE && !w->over) {
@@ -407,8 +410,8 @@ static bool waits_for_words(const struct world *w)
 {
     const struct floor *f = &w->c.floor;
 
-    return w->c.state == CALL_LIVE && !w->c.held && w->open && !f->response_asked && !f->response_active &&
-           !f->caller_speaking && !f->audio_playing && (f->want != 0 || tools_running(&w->c));
+    return w->c.state == CALL_LIVE && !w->c.held && w->open && !f->response_active &&
+           !f->caller_speaking && !f->audio_playing && (f->want != 0 || f->response_asked || tools_running(&w->c));
 }
 
 bool world_walk(void *world)

@@ -31,7 +31,7 @@ enum { /* invariants */
     I_STATE, I_ACCEPT, I_REJECT, I_HANGUP, I_ATTACH, I_SEND, I_ONE, I_HELD, I_GREET, I_MACHINE, I_RUN, I_ACTED,
     I_OUTPUT, I_SEEN, I_CLOSED, I_ROWS, I_ROW, I_CANCEL, I_OVER, I_REASON, I_DEADLINE, I_SPIN, I_EXIT, I_SILENT, I_OWED,
     I_COST,
-    I_LINE, I_OVERFLOW, INVARIANTS_CALL
+    I_ANSWER, I_READY, I_LINE, I_OVERFLOW, INVARIANTS_CALL
 };
 extern const char *const call_invariants[INVARIANTS_CALL];
 
@@ -127,6 +127,7 @@ unsigned tool_of(const char *id); /* TOOLS: none */
 void watch_before(struct world *w, unsigned event);
 void watch_effects(struct world *w, const struct call_effects *fx);
 void watch_after(struct world *w);
+void watch_answer(const struct world *w, unsigned event, enum call_state before);
 
 /* call_world.c */
 void world_root(void *world, unsigned i);

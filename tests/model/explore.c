@@ -312,6 +312,8 @@ void must(unsigned i, bool good, const char *what)
     printf("  BROKEN %s: %s\n", run.m->invariants[i], what);
     run.counting = false;
     show_trace(run.at, run.step);
+    if (getenv("OCV_MODEL_FIRST") != NULL)
+        exit(1);
     run.counting = true;
 }
 

@@ -6,6 +6,7 @@
  *
  *   model_call                short: MODEL_SECONDS=10 in all
  *   OCV_MODEL_LONG=1          MODEL_SECONDS=600, more deaths
+ *   OCV_MODEL_FIRST=1         ends at the first failure
  *   OCV_MODEL_TABLE=FILE      writes which event leads where from each state
  */
 #include "tests/model/call_world.h"

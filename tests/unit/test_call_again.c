@@ -67,6 +67,23 @@ static void a_failure_of_another_response(void)
     kit_close(&kit);
 }
 
+/* The goodbye is the last that is said, whatever was asked for before it. */
+static void what_the_goodbye_overtook(void)
+{
+    greeting_unanswered();
+    kit_run(&kit, 400);
+    T_EQ(kit.asks, 2); /* once more, and then the host stops */
+    kit_end(&kit, CALL_REASON_SHUTDOWN);
+    kit_run(&kit, 5000);
+    T_EQ(kit.asks, 3);
+    kit_response(&kit, CALL_EV_RESPONSE_STARTED, "resp_bye");
+    kit_done(&kit, "resp_bye", CALL_RESPONSE_COMPLETED, &(struct call_output){.item_id = STR("item_bye"),
+                                                                             .text = STR("Goodbye.")}, 1);
+    kit_run(&kit, 1000);
+    T_EQ(kit.asks, 3);
+    kit_close(&kit);
+}
+
 /* A tool of a call that an earlier instance drove. */
 static void restored(bool line, const char *call_state, const char *tool_state, const char *output)
 {
@@ -188,6 +205,7 @@ int main(void)
     T_RUN(a_response_that_begins_late);
     T_RUN(a_late_response_does_not_speak_of_what_came_after_it);
     T_RUN(a_failure_of_another_response);
+    T_RUN(what_the_goodbye_overtook);
     T_RUN(an_output_that_is_seen_while_it_is_asked_for);
     T_RUN(an_output_that_is_seen_after_it_was_asked_again);
     T_RUN(an_output_that_was_seen_before_the_line_was_lost);
