@@ -343,7 +343,7 @@ $(B)/tests/bench/peer_%: $(B)/obj/tests/bench/peer_%.o $(LLHTTP_LIB)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(SAN) -o $@ $(LDHARD) $< $(LLHTTP_LIB) -luv -lcjson -l:libssl.a -l:libcrypto.a -pthread -ldl
 
-.PHONY: unit model conformance integration test test-files test-long test-asan test-tsan bench faults crashes fuzz fuzz-cover fuzz-keep fuzz-bins fuzz-replays
+.PHONY: unit model conformance integration test test-files test-long test-asan test-tsan bench faults crashes fuzz fuzz-cover fuzz-keep fuzz-mutants fuzz-bins fuzz-replays
 .PHONY: ladder ladders-built ladder-bins coverage
 unit: $(UNIT_BINS) $(TOKENS)
 	@$(RUN) unit
@@ -410,6 +410,11 @@ fuzz-cover:
 fuzz-keep:
 	@$(MAKE) --no-print-directory CC='$(CLANG)' BUILD=fuzzplain BUILDDIR=$(B)/fuzz/plain fuzz-bins
 	@$(PYTHON) tests/fuzz/run --builddir $(B)/fuzz --keep $(if $(T),--only '$(T)')
+# Faults planted one at a time, which the targets must notice.
+fuzz-mutants:
+	@sh scripts/setup.sh --fuzz
+	@$(MAKE) --no-print-directory CC='$(CLANG)' BUILD=fuzz BUILDDIR=$(B)/fuzz/build fuzz-bins
+	@$(PYTHON) tests/fuzz/mutants --builddir $(B)/fuzz $(if $(FUZZ_SECONDS),--seconds $(FUZZ_SECONDS)) $(if $(T),--only '$(T)')
 # Lines and branches that the unit tests and the faults reach; NATIVE=1: the native host's tests, too; LINES=part-of-a-path: which not.
 coverage:
 	@sh scripts/setup.sh --fuzz
@@ -490,7 +495,8 @@ help:
 	@echo "make abi-baseline  takes the built plugin's ABI for the one that is kept (abi/*.abixml)"
 	@echo "make conformance   the ABI, WebSocket, HTTP/1.1, JSON, signatures, schemas: by cases of our own"
 	@echo "make fuzz          each fuzz target for FUZZ_SECONDS=60; make fuzz-cover: which lines the corpora reach;"
-	@echo "                   FUZZ_RUNS=10000000 [FUZZ_MINUTES=60]: until so many executions or no new edge, resumable"
+	@echo "                   FUZZ_RUNS=10000000 [FUZZ_MINUTES=60]: until so many executions or no new edge, resumable;"
+	@echo "                   fuzz-mutants: planted faults are found; fuzz-keep: what runs found goes to the tree's corpora"
 	@echo "make soak          1,000,000 calls, then 10,000 live ones for an hour: memory, descriptors, threads;"
 	@echo "                   SOAK_CALLS=20000 SOAK_HOLD=60 make soak takes six minutes"
 	@echo "make faults        power cuts, failing disks, memory that is out: the long form, with make ladder in it"

@@ -303,12 +303,13 @@ static bool document(struct scan *s)
 
 int json_scan(struct str text, struct json_view *v, struct err *e)
 {
-    struct scan s = {.at = (const unsigned char *)text.p, .end = (const unsigned char *)text.p + text.n,
-                     .start = (const unsigned char *)text.p, .view = v};
+    const unsigned char *p = (const unsigned char *)text.p;
+    struct scan s = {.at = p, .start = p, .view = v};
     bool good;
 
     if (text.n == 0)
         return err_set(e, ERR_INVALID, "no JSON: the text is empty");
+    s.end = p + text.n;
     good = document(&s);
     if (v != NULL && v->no_memory)
         return err_set(e, ERR_NOMEM, "out of memory while reading JSON");

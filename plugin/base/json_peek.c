@@ -8,6 +8,12 @@ struct scan {
     const char *at, *end;
 };
 
+/* Of a text that is not empty: nothing may be added to a null pointer, not even 0. */
+static struct scan scan_of(struct str text)
+{
+    return (struct scan){text.p, text.p + text.n};
+}
+
 static void skip_space(struct scan *s)
 {
     while (s->at < s->end && (*s->at == ' ' || *s->at == '\t' || *s->at == '\n' || *s->at == '\r'))
@@ -102,10 +108,13 @@ static struct str plain_string(struct scan *s)
 
 struct str json_peek(struct str text, const char *key)
 {
-    struct scan s = {text.p, text.p + text.n};
+    struct scan s;
     const char *from;
 
-    if (text.n == 0 || !find_member(&s, str_of(key)))
+    if (text.n == 0)
+        return STR_NONE;
+    s = scan_of(text);
+    if (!find_member(&s, str_of(key)))
         return STR_NONE;
     from = s.at;
     return skip_value(&s) ? str_make(from, (size_t)(s.at - from)) : STR_NONE;
@@ -114,16 +123,22 @@ struct str json_peek(struct str text, const char *key)
 struct str json_peek_str(struct str text, const char *key)
 {
     struct str raw = json_peek(text, key);
-    struct scan s = {raw.p, raw.p + raw.n};
+    struct scan s;
 
-    return raw.n > 0 ? plain_string(&s) : STR_NONE;
+    if (raw.n == 0)
+        return STR_NONE;
+    s = scan_of(raw);
+    return plain_string(&s);
 }
 
 struct str json_peek_str_in(struct str text, const char *outer, const char *key)
 {
-    struct scan s = {text.p, text.p + text.n};
+    struct scan s;
 
-    if (text.n == 0 || !find_member(&s, str_of(outer)) || !find_member(&s, str_of(key)))
+    if (text.n == 0)
+        return STR_NONE;
+    s = scan_of(text);
+    if (!find_member(&s, str_of(outer)) || !find_member(&s, str_of(key)))
         return STR_NONE;
     return plain_string(&s);
 }

@@ -89,6 +89,8 @@ static inline void http1_again(struct str raw, const struct http1 *h, const stru
         raw = str_skip(raw, str_find_str(raw, STR("\r\n\r\n")) + 4);
     FUZZ_MUST(str_find_str(raw, STR("\r\n\r\n")) < HTTP1_HEADER_MAX);
     raw = str_skip(raw, str_find_str(raw, STR("\r\n\r\n")) + 4);
+    if (h->is_client && (h->head_request || m->status < 200 || m->status == 204 || m->status == 304))
+        FUZZ_MUST(raw.n == 0 && body.n == 0); /* RFC 9112, 6.3 */
     if (m->upgraded || m->no_body) {
         FUZZ_MUST(raw.n == 0 && body.n == 0);
     } else if (http1_field_count(m, "transfer-encoding") > 0) {

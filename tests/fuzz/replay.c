@@ -74,6 +74,8 @@ static void one(const char *path)
     T_MUST(exact != NULL);
     if (n > 0)
         memcpy(exact, data, n);
+    if (n == 0)
+        (void)LLVMFuzzerTestOneInput(NULL, 0);
     (void)LLVMFuzzerTestOneInput(exact, n);
     if (getenv("OCV_FAULTS_LONG") != NULL || clock_mono_ms() - begun_ms < LADDERS_MS)
         starve(exact, n);
