@@ -216,7 +216,8 @@ export async function benchHost(openai, { voice = {}, security = {}, stateDir = 
     channels: { voice: { enabled: true, ...(stateDir ? { state_dir: stateDir } : {}),
       openai: { api_key: openai.apiKey, project_id: 'proj_bench', base_url: openai.url,
         ...(openai.caFile ? { ca_file: openai.caFile } : {}) },
-      webhook: { port: 0, secret }, call: { max_concurrent: 10000, max_per_caller_hour: 0 }, ...voice } },
+      webhook: { port: 0, secret }, call: { max_concurrent: 10000, max_per_caller_hour: 0, auto_end_on_silence: false,
+        max_call_duration_minutes: 60 }, ...voice } },
     security: { voice: { ...security } }, logging: { voice: { level: 'warn' } } }, changes) });
   host.startMs = performance.now() - begun;
   host.port = host.ready.port;
