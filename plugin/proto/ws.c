@@ -459,17 +459,19 @@ static bool has_token(struct str list, struct str token)
     return false;
 }
 
-static void accept_key(const struct ws_hello *hello, char out[29])
+/* false: memory is out. */
+static bool accept_key(const struct ws_hello *hello, char out[29])
 {
     char text[64];
     unsigned char hash[EVP_MAX_MD_SIZE];
     unsigned int n = 0;
 
-    memset(hash, 0, sizeof hash);
     memcpy(text, hello->key, 24);
     memcpy(text + 24, "258EAFA5-E914-47DA-95CA-C5AB0DC85B11", 36);
-    (void)EVP_Digest(text, 60, hash, &n, EVP_sha1(), NULL);
+    if (EVP_Digest(text, 60, hash, &n, EVP_sha1(), NULL) != 1 || n != 20)
+        return false;
     base64(out, hash, 20);
+    return true;
 }
 
 int ws_hello_check(const struct ws_hello *hello, const struct http1_msg *answer, struct err *e)
@@ -484,7 +486,8 @@ int ws_hello_check(const struct ws_hello *hello, const struct http1_msg *answer,
         return err_set(e, ERR_PROTOCOL, "the server's 101 does not upgrade to websocket");
     if (!has_token(http1_field(answer, "connection"), STR("upgrade")))
         return err_set(e, ERR_PROTOCOL, "the server's 101 lacks Connection: upgrade");
-    accept_key(hello, want);
+    if (!accept_key(hello, want))
+        return err_set(e, ERR_NOMEM, "out of memory");
     if (http1_field_count(answer, "sec-websocket-accept") != 1 ||
         !str_eqc(http1_field(answer, "sec-websocket-accept"), want))
         return err_set(e, ERR_PROTOCOL, "the server's Sec-WebSocket-Accept is wrong");

@@ -18,6 +18,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/kdf.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
@@ -86,16 +87,26 @@ struct ladder {
 };
 
 /*
- * What libraries do once in a process is done before: else it belonged to whichever case is the first. (OpenSSL's default
- * context does not survive it either: where memory is out in its making, the next fetch dereferences NULL.)
+ * What libraries do once in a process is done before: else it belonged to whichever case is the first. (OpenSSL itself does
+ * not bear it either: where memory is out in the making of its default context, the next fetch dereferences NULL, and
+ * where it is out in the first fetch of a kind, the name of an algorithm leaks.)
  */
 static void warm(void)
 {
     unsigned char byte;
     SSL_CTX *ctx = SSL_CTX_new(TLS_method());
     EVP_KDF *kdf = EVP_KDF_fetch(NULL, "HKDF", NULL);
+    EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    EVP_MD *md = EVP_MD_fetch(NULL, "SHA1", NULL);
+    EVP_CIPHER *cipher = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+    unsigned char hash[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
 
     (void)RAND_bytes(&byte, 1);
+    (void)HMAC(EVP_sha1(), &byte, 1, &byte, 1, hash, &n);
+    EVP_MAC_free(mac);
+    EVP_MD_free(md);
+    EVP_CIPHER_free(cipher);
     EVP_KDF_free(kdf);
     SSL_CTX_free(ctx);
     (void)sqlite3_initialize();
