@@ -57,6 +57,9 @@ export function cpuSeconds(pid) {
   return ns / 1e9;
 }
 
+/** What was just built or written goes to the disk: until then its pages count as dirty memory of whoever maps them. */
+export const settleFiles = () => execFileSync('sync', ['-f', buildDir]);
+
 /** {rss, dirty} of a process in KiB. */
 export function memoryOf(pid) {
   const text = fs.readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
@@ -176,7 +179,7 @@ export async function fastOpenAI() {
 }
 
 /**
- * OpenAI for measurements in C (load_service.c): {url, apiKey, caFile, ask(command)}, one command at a time. Without
+ * OpenAI for measurements in C (load_service.c): {url, apiKey, caFile, agent (port of an agent), ask(command)}, one command at a time. Without
  * TLS it is reached by plain TCP.
  */
 export async function loadService({ tls = true } = {}) {
@@ -192,8 +195,8 @@ export async function loadService({ tls = true } = {}) {
       throw new Error('the load ended');
     return JSON.parse(value);
   };
-  const { port } = await next();
-  return { port, apiKey: 'sk-bench', caFile: tls ? caFile : undefined, url: `http${tls ? 's' : ''}://127.0.0.1:${port}/v1`,
+  const { port, agent } = await next();
+  return { port, agent, apiKey: 'sk-bench', caFile: tls ? caFile : undefined, url: `http${tls ? 's' : ''}://127.0.0.1:${port}/v1`,
     ask: (command) => {
       child.stdin.write(`${command}\n`);
       return next();

@@ -43,6 +43,8 @@ const rules = [
   [/^calls a second, with sidebands/, 'TLS handshakes alone', own, higher],
   [/^sideband events in over TLS/, 'SSL_read + cJSON alone', own, higher],
   [/^sideband events in over plain/, 'read + cJSON alone', own, higher],
+  [/^10000 live calls, .*event handled/, 'SSL_read + cJSON alone, p99', own],
+  [/^tool result ready/, 'an event and its pong, p99', own],
   [/^memory of a live call/, 'OpenSSL alone', own],
   [/^kill -9 with 1000 live calls/, '1,000 TLS handshakes', (x) => 1000 / x.handshakes_s],
 ];

@@ -4,7 +4,8 @@
  * sideband, says session.created, and answers each response.create with a response that is done. It checks and
  * simulates nothing else. With a certificate it speaks TLS, else plain TCP.
  *
- *   load_service [CERT KEY]     WEBHOOK_SECRET in the environment; prints {"port"}; then a command a line, a JSON line each
+ *   load_service [CERT KEY]     WEBHOOK_SECRET in the environment; prints {"port","agent"}; then a command a line, a JSON
+ *                               line each. agent: the port, plain TCP, of an agent that answers each question at once
  *
  *   calls PORT FIRST N RATE     signed webhooks of N calls from number FIRST on, RATE a second, to 127.0.0.1:PORT;
  *                               ends when all are accepted and, with sidebands, all have one. From the webhook's
@@ -17,6 +18,8 @@
  *                               from the write of the event to the pong: p50_ms, p99_ms
  *   flood N COUNT heard|handled COUNT events in all to N sidebands as fast as they take them, a ping at the end of each;
  *                               heard: pieces of transcript, which mean nothing to a call; handled: the caller speaks
+ *   tools N COUNT MS            COUNT questions to the agent, one every MS, asked by the model in N calls in turn: from the
+ *                               agent's answer to the output that holds it (output_*) and to the response.create behind it
  *   deaf                        takes no new connection any more: calls are accepted over those that stand, and their
  *                               sidebands wait
  *   later SECONDS               the plugin's clock is that much ahead of ours from now on: webhooks are signed for it
@@ -75,6 +78,11 @@ struct service {
     uint64_t first, asked;
     uint64_t *asked_us; /* by number - first */
     struct times took;
+    int agent, agent_port;
+    struct {
+        struct conn *band; /* whose model asks, NULL: none */
+        uint64_t ready_us, output_us, create_us;
+    } tool;
 };
 
 static struct service s;
@@ -95,6 +103,8 @@ static void conn_end(struct conn *c)
     if (c->dead)
         return;
     c->dead = true;
+    if (s.tool.band == c)
+        s.tool.band = NULL;
     if (c->ws) {
         s.bands[c->at] = s.bands[--s.n_bands];
         s.bands[c->at]->at = c->at;
@@ -234,6 +244,19 @@ static void answer(struct conn *c, const char *status)
     say(c, text, (size_t)n);
 }
 
+/* The agent's answer as the gateway streams it. */
+static void answer_question(struct conn *c)
+{
+    static const char body[] = "data: {\"choices\":[{\"delta\":{\"content\":\"The table by the window is free.\"}}]}\n\n"
+                               "data: [DONE]\n\n";
+    char text[512];
+    int n = snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %zu\r\n\r\n%s",
+                     sizeof body - 1, body);
+
+    s.tool.ready_us = now_us();
+    say(c, text, (size_t)n);
+}
+
 static void on_accept(const char *path)
 {
     const char *id = strstr(path, "/calls/rtc_load_");
@@ -306,6 +329,8 @@ static size_t request(struct conn *c)
         return 0;
     if (strncmp(c->in, "GET ", 4) == 0 && strstr(c->in, "/realtime?call_id=") != NULL)
         upgrade(c, c->in);
+    else if (strncmp(c->in, "POST /v1/chat/completions ", 26) == 0)
+        answer_question(c);
     else {
         if (memmem(c->in, head, "/accept HTTP", 12) != NULL)
             on_accept(c->in);
@@ -316,10 +341,29 @@ static size_t request(struct conn *c)
 
 /* ---- Frames of the client ---- */
 
+/* The output stands in the conversation: until it is told so, the plugin counts the call as not answered. */
+static void confirm(struct conn *c, const char *text, size_t n)
+{
+    const char *id = memmem(text, n, "\"item\":{\"id\":\"", 14);
+
+    if (id == NULL)
+        die("an output without an id");
+    id += 14;
+    event(c, "{\"type\":\"conversation.item.added\",\"event_id\":\"eo_%llu\",\"previous_item_id\":null,\"item\":{\"id\":"
+          "\"%.*s\",\"object\":\"realtime.item\",\"type\":\"function_call_output\",\"status\":\"completed\"}}",
+          (unsigned long long)++c->events, (int)strcspn(id, "\""), id);
+}
+
 static void on_text(struct conn *c, const char *text, size_t n)
 {
+    if (c == s.tool.band && memmem(text, n, "\"function_call_output\"", 22) != NULL) {
+        s.tool.output_us = now_us();
+        confirm(c, text, n);
+    }
     if (memmem(text, n, "\"response.create\"", 17) == NULL)
         return;
+    if (c == s.tool.band && s.tool.output_us != 0)
+        s.tool.create_us = now_us();
     c->events++;
     event(c, "{\"type\":\"response.created\",\"event_id\":\"ev_%llu\",\"response\":{\"object\":\"realtime.response\",\"id\":"
           "\"resp_%s_%llu\",\"status\":\"in_progress\",\"output\":[]}}", (unsigned long long)c->events, c->id,
@@ -413,11 +457,11 @@ static void on_conn(struct conn *c, uint32_t events)
         conn_free(c);
 }
 
-static void on_listener(void)
+static void on_listener(int listener)
 {
     int fd;
 
-    while ((fd = accept4(s.listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+    while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
         struct conn *c = calloc(1, sizeof *c);
         struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
         int one = 1;
@@ -426,7 +470,7 @@ static void on_listener(void)
             die("memory");
         c->fd = fd;
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-        if (s.tls != NULL) {
+        if (s.tls != NULL && listener != s.agent) {
             c->ssl = SSL_new(s.tls);
             if (c->ssl == NULL || SSL_set_fd(c->ssl, fd) != 1)
                 die("TLS");
@@ -487,8 +531,8 @@ static void turn(int wait_ms)
     for (int i = 0; i < n; i++) {
         void *p = evs[i].data.ptr;
 
-        if (p == &s.listener)
-            on_listener();
+        if (p == &s.listener || p == &s.agent)
+            on_listener(*(int *)p);
         else if (p >= (void *)s.feeders && p < (void *)(s.feeders + FEEDERS))
             on_feeder(p);
         else
@@ -666,11 +710,58 @@ static void do_flood(unsigned n, uint64_t count, bool handled)
            (double)(now_us() - begun) / 1e6, cpu_s() - cpu);
 }
 
+/* The model asks the agent: a response that is a function call. */
+static void ask_agent(struct conn *c)
+{
+    unsigned long long k = ++c->events;
+
+    event(c, "{\"type\":\"response.created\",\"event_id\":\"eq_%llu\",\"response\":{\"object\":\"realtime.response\",\"id\":"
+          "\"resp_q_%s_%llu\",\"status\":\"in_progress\",\"output\":[]}}", k, c->id, k);
+    event(c, "{\"type\":\"response.done\",\"event_id\":\"er_%llu\",\"response\":{\"object\":\"realtime.response\",\"id\":"
+          "\"resp_q_%s_%llu\",\"status\":\"completed\",\"output\":[{\"id\":\"item_q_%s_%llu\",\"object\":\"realtime.item\","
+          "\"type\":\"function_call\",\"status\":\"completed\",\"name\":\"ask_openclaw\",\"call_id\":\"call_q_%s_%llu\","
+          "\"arguments\":\"{\\\"request\\\":\\\"Is the table by the window free?\\\"}\"}],\"usage\":{\"total_tokens\":0,"
+          "\"input_tokens\":0,\"output_tokens\":0}}}", k, c->id, k, c->id, k, c->id, k);
+}
+
+static void do_tools(unsigned n, unsigned count, unsigned gap_ms)
+{
+    static struct times output;
+    uint64_t begun = now_us();
+    double cpu = cpu_s();
+
+    if (n == 0 || n > s.n_bands)
+        die("tools: so many sidebands are not open");
+    reset();
+    memset(&output, 0, sizeof output);
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t asked = now_us();
+
+        memset(&s.tool, 0, sizeof s.tool);
+        s.tool.band = s.bands[s.n_bands - 1 - i % n]; /* `events` begins at the other end */
+        ask_agent(s.tool.band);
+        while (s.tool.create_us == 0 || now_us() - asked < gap_ms * 1000ull) {
+            turn(1);
+            late(asked, "tools");
+            if (s.tool.band == NULL)
+                die("tools: a sideband was closed");
+        }
+        if (s.tool.ready_us == 0)
+            die("tools: the agent was not asked");
+        times_add(&output, s.tool.output_us - s.tool.ready_us);
+        times_add(&s.took, s.tool.create_us - s.tool.ready_us);
+    }
+    s.tool.band = NULL;
+    printf("{\"questions\":%u,\"seconds\":%.3f,\"output_p50_ms\":%.3f,\"output_p99_ms\":%.3f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,"
+           "\"max_ms\":%.3f,\"cpu_s\":%.3f}\n", count, (double)(now_us() - begun) / 1e6, times_ms(&output, 0.5),
+           times_ms(&output, 0.99), times_ms(&s.took, 0.5), times_ms(&s.took, 0.99), (double)s.took.max_us / 1e3, cpu_s() - cpu);
+}
+
 static bool command(char *line)
 {
     unsigned long long first, n;
     double rate, seconds, live_ms;
-    unsigned k;
+    unsigned k, count, gap_ms;
     int port;
     char word[16];
 
@@ -680,6 +771,8 @@ static bool command(char *line)
         do_calls(port, first, n, rate, live_ms);
     else if (sscanf(line, "attach %u", &k) == 1)
         do_attach(k);
+    else if (sscanf(line, "tools %u %u %u", &k, &count, &gap_ms) == 3)
+        do_tools(k, count, gap_ms);
     else if (sscanf(line, "events %u %lf %lf", &k, &rate, &seconds) == 3)
         do_events(k, rate, seconds);
     else if (sscanf(line, "flood %u %llu %15s", &k, &n, word) == 3)
@@ -697,12 +790,23 @@ static bool command(char *line)
     return true;
 }
 
-static void open_all(char **argv)
+/* What is known of it in epoll is the address of the descriptor. */
+static int listen_at(int *listener)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct epoll_event ev = {.events = EPOLLIN, .data.ptr = &s.listener};
+    struct epoll_event ev = {.events = EPOLLIN, .data.ptr = listener};
     socklen_t n = sizeof at;
 
+    *listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (bind(*listener, (struct sockaddr *)&at, sizeof at) != 0 || listen(*listener, 4096) != 0 ||
+        getsockname(*listener, (struct sockaddr *)&at, &n) != 0 ||
+        epoll_ctl(s.ep, EPOLL_CTL_ADD, *listener, &ev) != 0)
+        die("listen");
+    return ntohs(at.sin_port);
+}
+
+static void open_all(char **argv)
+{
     if (argv[1] != NULL) {
         s.tls = SSL_CTX_new(TLS_server_method());
         if (s.tls == NULL || SSL_CTX_use_certificate_chain_file(s.tls, argv[1]) != 1 ||
@@ -712,12 +816,8 @@ static void open_all(char **argv)
                                           SSL_MODE_RELEASE_BUFFERS);
     }
     s.ep = epoll_create1(EPOLL_CLOEXEC);
-    s.listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (bind(s.listener, (struct sockaddr *)&at, sizeof at) != 0 || listen(s.listener, 4096) != 0 ||
-        getsockname(s.listener, (struct sockaddr *)&at, &n) != 0 ||
-        epoll_ctl(s.ep, EPOLL_CTL_ADD, s.listener, &ev) != 0)
-        die("listen");
-    s.port = ntohs(at.sin_port);
+    s.port = listen_at(&s.listener);
+    s.agent_port = listen_at(&s.agent);
 }
 
 int main(int argc, char **argv)
@@ -730,7 +830,7 @@ int main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN);
     open_all(argv);
     (void)fcntl(STDIN_FILENO, F_SETFL, O_NONBLOCK);
-    printf("{\"port\":%d}\n", s.port);
+    printf("{\"port\":%d,\"agent\":%d}\n", s.port, s.agent_port);
     (void)fflush(stdout);
     for (;;) {
         ssize_t got = read(STDIN_FILENO, line + n, sizeof line - 1 - n);

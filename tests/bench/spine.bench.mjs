@@ -124,6 +124,7 @@ async function webhookToAccept(where) {
 /* ---- what it adds to an idle machine ---- */
 
 async function idleMemory() {
+  kit.settleFiles();
   const openai = await kit.fastOpenAI();
   const empty = spawn('sleep', ['600'], { stdio: 'ignore' });
   process.on('exit', () => empty.kill('SIGKILL'));
