@@ -81,6 +81,11 @@ void calls_unrecorded(struct calls *cs, struct str call, bool paused);
 void calls_keys(struct calls *cs, struct str call, struct str digits);
 /* All lines of calls that were adopted by then are read back: whose is not among them has none any more. */
 void calls_lines_read(struct calls *cs, uint64_t adopted_by_ms);
+/*
+ * Whether the call was taken over and its line is not read back yet: what is asked of it now must wait, since a call
+ * that is ended without its line goes on to ring.
+ */
+bool calls_line_away(struct calls *cs, struct str call);
 /* The line is over: so is the call. outcome: line_outcome_name(). */
 void calls_line_over(struct calls *cs, struct str call, enum line_outcome outcome, struct str detail);
 

@@ -409,6 +409,14 @@ static void line_is_gone(struct live *lc, uint64_t adopted_by_ms)
     over(lc, CALL_REASON_NONE, STR(""));
 }
 
+bool calls_line_away(struct calls *cs, struct str call)
+{
+    struct live *lc = cs != NULL && call.n > 0 ? live_find(cs, call) : NULL;
+
+    return lc != NULL && lc->has_line && lc->adopted_at_ms != 0 && !lines_has(cs->app->lines, call) &&
+           loop_now_ms(cs->app->loop) < lc->adopted_at_ms + READ_BACK_MS;
+}
+
 void calls_lines_read(struct calls *cs, uint64_t adopted_by_ms)
 {
     for (unsigned i = 0; cs != NULL && i < cs->n_buckets; i++) {

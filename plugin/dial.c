@@ -493,7 +493,7 @@ static void delete_call(const struct route_ask *ask, struct str call)
     e->fn = ask->fn;
     e->arg = ask->arg;
     (void)str_copy(e->call, sizeof e->call, ours); /* a name of others that does not fit is looked up below */
-    if (lines_has(ls, ours)) {
+    if (lines_has(ls, ours) || calls_line_away(ask->app->calls, ours)) {
         lines_act(ls, &hang_up, on_end_asked, e);
     } else if (calls_end(ask->app->calls, ours, CALL_REASON_OPERATOR, STR("by the API")) == 0) {
         end_answer(e, "ending");

@@ -158,7 +158,9 @@ static struct trunk *line_for(struct lines *ls, const struct action_ask *ask, ac
     }
     if (can != 0)
         t = lines_direct_begin(ls, ask->call);
-    if (t == NULL)
+    if (t == NULL && calls_line_away(ls->app->calls, calls_ours(ls->app->calls, ask->call)))
+        fn(arg, ERR_FULL, STR(""), STR(""), STR("its line is being read back after a restart; try again"));
+    else if (t == NULL)
         fn(arg, ERR_NOT_FOUND, STR(""), STR(""), STR("no such live call"));
     return t;
 }

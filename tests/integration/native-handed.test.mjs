@@ -136,6 +136,25 @@ test('a call that does not get through says how, whoever dies at its end', async
   }
 });
 
+test('the end that is asked for while its line is being read back is the end of the line, too', async (t) => {
+  const made = await lineRig(t, { people: { [BOB]: { answers: 16000, hangsUpMs: 60000 } } });
+  for (let i = 0; i < 6; i += 1) {
+    const rang = new Promise((resolve) => { made.twilio.once('ring', resolve); });
+    const id = await made.dial({ purpose: `restart ${i}` });
+    await rang;
+    await made.host.kill();
+    await made.start();
+    const { status } = await waitFor(async () => {
+      const res = await made.host.api(`/call/${id}`, { method: 'DELETE' });
+      return res.status === 503 ? null : res; // its line is being read back
+    }, { what: 'an answer', everyMs: 1 });
+    assert.equal(status, 200);
+    const call = await made.over(id);
+    assert.ok(['canceled', 'answered'].includes(call.outcome), `restart ${i}: ${JSON.stringify(call)}`);
+    await made.twilio.idle();
+  }
+});
+
 test('what a call that is over left open is closed, and a key tells what became of its action', async (t) => {
   const made = await lineRig(t, { people: waiting });
   const id = await made.dial({ purpose: 'test' });
