@@ -7,6 +7,7 @@
  *   node tests/integration/crashes.mjs FOLDER   where it is remembered which points are done, and which failed
  *   KIND (mixed)  CRASH_POINTS (1000)  CRASH_SEED (1)  CRASH_HOMES (mixed 2, placed 4: at one time)  CRASH_MINUTES (120)
  *   CRASH_ONE   that life (mixed) or point (placed) alone
+ *   CRASH_SIGHTS   mixed: dies when one of these is seen and at no other moment, like dial,send (SIGHTS of mixed-plan.mjs)
  *
  * The last line is `N points, N kills, N broken`; what is broken is told as it is met, and kept in FOLDER with how to do it
  * again. Exits 1 if anything was; it is done again the next time.
@@ -25,6 +26,7 @@ const total = number('CRASH_POINTS', 1000);
 const homes = number('CRASH_HOMES', mixed ? 2 : 4);
 const endsAt = Date.now() + number('CRASH_MINUTES', 120) * 60000;
 const one = process.env.CRASH_ONE;
+const sights = (process.env.CRASH_SIGHTS ?? '').split(',').filter(Boolean);
 const file = path.join(process.argv[2], `${kind}.json`);
 const each = mixed ? KILLS_A_LIFE : 1; // points of a unit, which is what is done or not
 const began = Date.now();
@@ -84,7 +86,7 @@ async function mixedLives(lives) {
   const work = async () => {
     while (left.length > 0 && Date.now() < endsAt) {
       const life = left.shift();
-      const { broken, stories, counts: passed } = await mixedLife(seed, life, KILLS_A_LIFE);
+      const { broken, stories, counts: passed } = await mixedLife(seed, life, KILLS_A_LIFE, { sights });
       told(life, broken.concat(stories), { ...passed, kills: KILLS_A_LIFE });
     }
   };

@@ -8,7 +8,7 @@ import path from 'node:path';
 import { slower } from '../lib/util.mjs';
 import { requestsOf } from './native-kit.mjs';
 
-const SETTLE_MS = 400 * slower; // what was told so shortly before a death need not be durable yet
+const SETTLE_MS = 1000 * slower; // what was told so shortly before a death need not be durable yet
 const REPEAT = '(may be a repeat)\n';
 const GREETING = 'Hello, this is your assistant.';
 const LEG_MS = 5000 * slower; // a leg may outlive its call, or its last human, so long
@@ -114,7 +114,7 @@ class Check {
       if (!sent || this.nearDeath(at))
         continue;
       if (/transcription\.completed$/.test(event.type))
-        has(event.item_id, event.transcript, 'was said');
+        has(event.item_id, event.transcript, `was said ${this.untilDeath(at)} ms before a death`);
       if (event.type === 'response.done') {
         event.response.output.filter((one) => one.type === 'message').forEach((one) =>
           has(one.id, one.content[0]?.transcript ?? '', `was told ${this.untilDeath(at)} ms before a death`));

@@ -36,12 +36,13 @@ async function storiesOf(life, broken) {
 /**
  * One life.
  * @param {number} seed, life which (the two make the plan), kills how often its host dies
- * @param {object} [opts] patient: legs that are looked for are waited for, a minute and more; told(k) after each death
+ * @param {object} [opts] patient: legs that are looked for are waited for, a minute and more; told(k) after each death;
+ *   sights (see planOf)
  * @returns {Promise<{broken, counts, stories}>} broken: what was not true, as sentences
  */
-export async function mixedLife(seed, life, kills, { patient = true, told } = {}) {
+export async function mixedLife(seed, life, kills, { patient = true, told, sights } = {}) {
   const closers = [];
-  const one = new Life(planOf(seed, life, kills), { patient });
+  const one = new Life(planOf(seed, life, kills, sights), { patient });
   const result = { broken: [], counts: {}, stories: [] };
   try {
     await one.open({ after: (fn) => closers.push(fn) });

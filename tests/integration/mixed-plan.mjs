@@ -89,13 +89,16 @@ function outboundOf(random, n, kills) {
 /**
  * The plan of a life.
  * @param {number} kills how often its host dies
+ * @param {string[]} [sights] it dies when one of these is seen, and at no other moment
  * @returns {{host, deaths, inbound, outbound}} host: 'native', or 'serving': the plugin in a host that also sends messages,
  *   runs the agent and takes turns into its session
  */
-export function planOf(seed, life, kills) {
+export function planOf(seed, life, kills, sights = []) {
   const random = randomOf(Math.imul(seed, 1000003) + Math.imul(life + 1, 2654435761));
   const serving = life % 2 === 1;
   const some = (count, make) => Array.from({ length: count }, (_, n) => make(random, n, kills));
-  return { seed, life, host: serving ? 'serving' : 'native', deaths: some(kills, () => deathOf(random, serving)),
+  const deaths = some(kills, () => deathOf(random, serving));
+  const chosen = (_, n) => ({ at: 'sight', of: sights[n % sights.length], nth: 1, ms: n % 3 * 2 });
+  return { seed, life, host: serving ? 'serving' : 'native', deaths: sights.length > 0 ? deaths.map(chosen) : deaths,
     inbound: some(4 + kills, inboundOf), outbound: some(4 + Math.floor(kills / 2), outboundOf) };
 }
