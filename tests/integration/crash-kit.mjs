@@ -113,6 +113,17 @@ async function assertRecorded(made, id, since) {
   assert.equal(state === 'stored', there.length === 1, `${there.length} at the carrier, and here it is ${state}`);
 }
 
+/*
+ * A call that is told as interrupted was: a leg of it ended by itself, not by us, while nobody was there to see it or
+ * before the next start had asked. We would have talked on.
+ */
+function assertInterrupted(made, since, call, death) {
+  const legs = [...made.twilio.allLegs.values()].filter((leg) => leg.createdAt >= since);
+  const asked = (leg) => made.twilio.requests.some((r) => r.op === 'calls.update' && r.ids.includes(leg.sid) && r.t <= leg.endedAt);
+  assert.ok(legs.some((leg) => leg.answeredAt !== null && leg.endedAt >= death.diedAt - 1000 && !asked(leg)),
+    `nobody hung up, and it is interrupted: ${call.detail}`);
+}
+
 /* Waits for the end; null when a leg is still looked for and nobody waits that long. */
 async function endOf(made, id, patient) {
   try {
@@ -173,6 +184,8 @@ export async function crashPoint(made, seed, point, patient) {
   }, { timeoutMs: 45000, what: 'the end of the line' });
   assert.equal(made.rows('SELECT count(*) AS n FROM call WHERE state<>\'over\'')[0].n, 0);
   assertLegsEnded(made, since, call, death, line);
+  if (call.outcome === 'interrupted')
+    assertInterrupted(made, since, call, death);
   await assertAsked(made, id, deed, answer, call);
   await assertRecorded(made, id, since);
   return { deed: deed.name, died: death.phase, outcome: call.outcome };

@@ -14,6 +14,7 @@ const GREETING = 'Hello, this is your assistant.';
 const LEG_MS = 5000 * slower; // a leg may outlive its call, or its last human, so long
 const BACK_MS = 10000 * slower; // and so long behind a start
 const REATTACH_MS = 15000 * slower;
+const LATE_MS = 15000; // of a minute in which a call rings
 
 class Check {
   constructor(life) {
@@ -49,9 +50,11 @@ class Check {
     for (const { name, call, voice } of this.callers) {
       const done = (action) => requestsOf(call, action).filter((r) => r.status === 200).length;
       const [accepts, rejects] = [done('accept'), done('reject')];
-      const taken = call.deliveries.some((delivery) => delivery.status === 200);
+      const good = call.deliveries.filter((delivery) => delivery.status === 200);
+      const taken = good.length > 0;
+      const late = call.result.reason === 'unanswered' && good.every((delivery) => delivery.t > call.endedAt - LATE_MS);
       this.that(accepts + rejects <= 1, `${name} was accepted ${accepts} and rejected ${rejects} times`);
-      this.that(!taken || accepts + rejects === 1 || call.result.reason === 'abandoned',
+      this.that(!taken || accepts + rejects === 1 || call.result.reason === 'abandoned' || late,
         `${name} was acknowledged, and neither accepted nor rejected (${call.result.reason})`);
       this.that(taken || accepts + rejects === 0, `${name} was ${accepts ? 'accepted' : 'rejected'} and never acknowledged`);
       this.that(voice !== 'stranger' || accepts === 0, `${name}, a stranger, was accepted`);
@@ -66,7 +69,7 @@ class Check {
       const name = this.nameOf(call);
       const back = call.attachedAt.some((at) => at >= finalAt - 2000);
       this.that(call.most <= 1, `${name} had ${call.most} sidebands at a time`);
-      this.that(!call.acceptedAt || call.acceptedAt > finalAt || back || call.endedAt < finalAt + REATTACH_MS
+      this.that(!call.acceptedAt || call.acceptedAt > finalAt || back || call.endedAt < finalAt + REATTACH_MS + 5 * this.life.lagMs
         || call.attachedAt.length === 0, () => `${name} went on ${call.endedAt - finalAt} ms behind the last start and nobody was there`);
       // The model's own answer and one that we ask for can cross on the way; ours is then asked for again, behind it.
       this.that(call.activeResponseErrors <= call.attachments + 1,
@@ -153,10 +156,10 @@ class Check {
 
   /* Until when what was to end at `at` must have: a death on the way puts it off. */
   limit(at) {
-    let limit = at + LEG_MS;
+    let limit = at + LEG_MS + 5 * this.life.lagMs;
     for (const death of this.life.deaths) {
-      if (death.from <= limit && death.readyAt !== null && death.readyAt + BACK_MS > limit)
-        limit = death.readyAt + BACK_MS;
+      if (death.from <= limit && death.readyAt !== null && death.readyAt + BACK_MS + 5 * this.life.lagMs > limit)
+        limit = death.readyAt + BACK_MS + 5 * this.life.lagMs;
     }
     return limit;
   }

@@ -102,6 +102,7 @@ export class Life {
     this.woken = [];
     this.work = [];
     this.faults = []; // of the load itself
+    this.lagMs = 0;
     this.trap = null;
     this.over = false;
     this.tunnel = new Tunnel((what) => this.saw(what));
@@ -268,6 +269,11 @@ export class Life {
   /** All of it, until nothing is owed any more. told(k) after each death. */
   async run(told = () => {}) {
     const polling = this.poll();
+    let last = Date.now();
+    const beat = setInterval(() => { // how late this process is itself: it serves for the carrier and for OpenAI
+      this.lagMs = Math.max(this.lagMs, Date.now() - last - 100);
+      last = Date.now();
+    }, 100);
     for (const [k, death] of this.plan.deaths.entries()) {
       await this.live(death, k);
       told(k);
@@ -283,6 +289,7 @@ export class Life {
     clearTimeout(timer);
     await this.settle();
     this.over = true;
+    clearInterval(beat);
     await polling;
   }
 
@@ -373,7 +380,7 @@ export class Life {
     const call = made.call({ from: item.from, webhookUrl: made.openai.webhookUrl, faults: { webhook: item.webhook } });
     item.call = call;
     const edits = item.voice === 'stranger' ? null : this.edits(item);
-    await waitFor(() => call.acceptedAt || call.over, { timeoutMs: 60000, what: `the answer to ${item.name}` });
+    await waitFor(() => call.acceptedAt || call.over, { timeoutMs: 90000, what: `the answer to ${item.name}` });
     if (!call.over)
       await this.converse(item);
     await call.done;
@@ -422,7 +429,7 @@ export class Life {
   async edits(item) {
     const { call } = item;
     const where = `/callers/${encodeURIComponent(item.from)}`;
-    await waitFor(() => call.acceptedAt || call.over, { timeoutMs: 60000, what: 'an answer' }).catch(() => null);
+    await waitFor(() => call.acceptedAt || call.over, { timeoutMs: 90000, what: 'an answer' }).catch(() => null);
     for (const edit of item.edits.filter((one) => !(one.what === 'handoff' && !one.live) && one.what !== 'forget'))
       await this.edit(item, edit, where);
     await call.done;
