@@ -43,23 +43,24 @@ class Tunnel {
       socket.on('close', () => pair[1 - i].destroy());
       socket.setNoDelay(true);
     });
+    let asked = '';
     client.on('data', (data) => {
-      this.request(data.toString('latin1', 0, 24));
+      asked = this.request(data.toString('latin1', 0, 24)) ?? asked;
       host.write(data);
     });
     host.on('data', (data) => {
       client.write(data);
-      this.seen('answer');
+      this.seen(`${asked} answered`);
     });
   }
 
+  /* What a request is; undefined: its head was in an earlier piece. */
   request(head) {
-    if (head.startsWith('POST /webhook'))
-      this.seen('webhook');
-    else if (head.startsWith('POST /twilio') || head.startsWith('GET /twilio'))
-      this.seen('callback');
-    else if (/^(POST|PUT|DELETE) /.test(head))
-      this.seen('api');
+    const what = /^[A-Z]+ \/webhook/.test(head) ? 'webhook' : /^[A-Z]+ \/twilio/.test(head) ? 'callback'
+      : /^(POST|PUT|DELETE) \//.test(head) ? 'api' : /^[A-Z]+ \//.test(head) ? 'question' : undefined;
+    if (what)
+      this.seen(what);
+    return what;
   }
 
   close() {

@@ -17,7 +17,7 @@ export function randomOf(seed) {
 
 /** What a death can wait for: the n-th of these that is seen from outside, or nothing but time. */
 export const SIGHTS = ['webhook', 'accept', 'reject', 'attached', 'hangup', 'run', 'acting', 'dial', 'model', 'room',
-  'calls.update', 'callback', 'api', 'answer', 'send', 'file', 'recording'];
+  'calls.update', 'callback', 'api', 'webhook answered', 'api answered', 'send', 'recording'];
 
 const VOICES = ['direct', 'direct', 'direct', 'direct', 'stranger', 'direct', 'carrier'];
 const ENDS = ['caller', 'model', 'api', 'caller', 'model'];
