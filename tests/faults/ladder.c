@@ -145,6 +145,24 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
     return remove(path);
 }
 
+/* A child's directory, and those that its test made. */
+static void remove_all(const char *dir)
+{
+    char path[300];
+    FILE *f;
+
+    (void)snprintf(path, sizeof path, "%s/" LADDER_DIRS, dir);
+    f = fopen(path, "re");
+    while (f != NULL && fgets(path, sizeof path, f) != NULL) {
+        path[strcspn(path, "\n")] = '\0';
+        if (strncmp(path, "/tmp/", 5) == 0)
+            (void)nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    }
+    if (f != NULL)
+        (void)fclose(f);
+    (void)nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 static void child_setup(const char *dir)
 {
     char path[128];
@@ -282,7 +300,7 @@ static void lane_begin(struct ladder *l, struct lane *lane, struct rung r, bool 
 static void lane_end(struct lane *lane)
 {
     (void)kill(-lane->pid, SIGKILL);
-    (void)nftw(lane->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    remove_all(lane->dir);
     lane->pid = 0;
 }
 
@@ -350,11 +368,12 @@ static bool count(struct ladder *l)
     if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) > 1) {
         printf("  the program breaks by itself\n");
         show_output(dir);
+        remove_all(dir);
         return false;
     }
     if (status != 0) /* counting takes time, which a test may measure */
         printf("  a check of the program does not hold while its calls are counted\n");
-    (void)nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    remove_all(dir);
     if (atomic_load(&l->map->full))
         printf("  more than %u places: the later ones are left out\n", LADDER_PLACES);
     return true;

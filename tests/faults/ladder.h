@@ -18,6 +18,7 @@ enum ladder_who { WHO_OURS, WHO_OPENSSL, WHO_SQLITE, WHO_CJSON, WHO_UV, WHO_WSLA
 
 #define LADDER_CASES 512u
 #define LADDER_PLACES (2u << 20)
+#define LADDER_DIRS ".dirs" /* in a child's TMPDIR: the directories that its test made, a line each */
 #define LADDER_SHORT (-1) /* instead of an errno: less is read or written than was asked for */
 
 struct ladder_place {

@@ -411,6 +411,24 @@ void *ladder_realloc(void *p, size_t n)
     return real_realloc(p, n);
 }
 
+/* Noted for whoever ends this child, since a test that is stopped leaves its directories. */
+char *ladder_mkdtemp(char *template);
+
+char *ladder_mkdtemp(char *template)
+{
+    char note[128], *path = mkdtemp(template);
+    const char *dir = getenv("TMPDIR");
+    FILE *f;
+
+    (void)snprintf(note, sizeof note, "%.100s/" LADDER_DIRS, dir != NULL ? dir : "");
+    f = path != NULL && dir != NULL ? fopen(note, "ae") : NULL;
+    if (f != NULL) {
+        (void)fprintf(f, "%s\n", path);
+        (void)fclose(f);
+    }
+    return path;
+}
+
 #define ASIDE(type, call) \
     type p_; \
     aside++; \
