@@ -539,7 +539,10 @@ static void climb(struct ladder *l)
     for (unsigned i = 0; i < l->lanes; i++)
         while (!lane_look(l, &l->lane[i]))
             nap();
-    save_state(l, 0);
+    if (l->next < l->rungs)
+        save_state(l, l->next);
+    else if (l->state[0])
+        (void)unlink(l->state); /* through: the next run begins anew */
 }
 
 static int ladder(struct ladder *l)
