@@ -295,7 +295,7 @@ $(B)/tests/model/model_$(1): $(patsubst %.c,$(B)/obj/%.o,$(sort $(wildcard tests
 	$(Q)$(CC) $(SAN) -o $$@ $(LDHARD) $$(filter %.o,$$^) -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group $(LIBS)
 endef
 $(foreach n,$(MODEL_NAMES),$(eval $(call model_program,$(n))))
-ifneq ($(filter unit unit-% test test-files faults ladder-bins fuzz-% conformance integration $(B)/tests/%,$(MAKECMDGOALS)),)
+ifneq ($(filter unit unit-% test test-files faults ladder-bins ladders-cover fuzz-% conformance integration $(B)/tests/%,$(MAKECMDGOALS)),)
 $(foreach n,$(FUZZ_NAMES),$(eval $(call fuzz_program,$(n),$(call archives_of,tests/fuzz/fuzz_$(n).c))))
 $(foreach t,$(UNIT_SRCS:.c=) $(CLI_PROGS) $(FAULT_PROGS),$(eval $(call test_program,$(t),$(call archives_of,$(t).c))))
 $(foreach n,$(UNIT_NAMES),$(eval $(call unit_run,$(n))))
@@ -344,7 +344,7 @@ $(B)/tests/bench/peer_%: $(B)/obj/tests/bench/peer_%.o $(LLHTTP_LIB)
 	$(Q)$(CC) $(SAN) -o $@ $(LDHARD) $< $(LLHTTP_LIB) -luv -lcjson -l:libssl.a -l:libcrypto.a -pthread -ldl
 
 .PHONY: unit model conformance integration test test-files test-long test-asan test-tsan bench faults crashes fuzz fuzz-cover fuzz-keep fuzz-mutants fuzz-bins fuzz-replays
-.PHONY: ladder ladders-built ladder-bins coverage
+.PHONY: ladder ladders-built ladder-bins ladders-cover coverage
 unit: $(UNIT_BINS) $(TOKENS)
 	@$(RUN) unit
 TEST_FILES := $(CONF_BINS) $(CONF_SOS) $(addprefix $(B)/,$(CLI_PROGS))
@@ -379,6 +379,9 @@ ladder: ladders-built
 ladders-built:
 	@$(MAKE) --no-print-directory BUILD=asan BUILDDIR=$(B)/ladder ladder-bins
 ladder-bins: $(LADDER_BINS) $(TOKENS)
+# Their error paths count for the coverage of memory/.
+ladders-cover: $(addprefix $(B)/tests/faults/ladder_,charge index index_section journal journal_adopt journal_claim lines \
+    lines_told outbox owner owner_find)
 # A thousand deaths at moments of a mixed load, or KIND=placed of placed calls; goes on where it was interrupted
 # (CRASH_SEED, CRASH_POINTS choose others, CRASH_ONE one alone).
 crashes: all
@@ -419,6 +422,7 @@ fuzz-mutants:
 coverage:
 	@sh scripts/setup.sh --fuzz
 	@$(MAKE) --no-print-directory CC='$(CLANG)' BUILD=cover BUILDDIR=$(B)/cover test-files
+	@$(MAKE) --no-print-directory CC='$(CLANG)' BUILD=cover BUILDDIR=$(B)/cover ladders-cover
 	@$(PYTHON) tests/coverage --builddir $(B)/cover --tools $(TOOLS) $(if $(NATIVE),--native) $(if $(LINES),--lines '$(LINES)')
 fuzz-bins: $(FUZZ_BINS)
 fuzz-replays: $(REPLAY_BINS)
