@@ -83,6 +83,8 @@ bool call_can(const void *world, unsigned event)
 
     for (; scenario->kinds != NULL && scenario->kinds[kinds] != 0xff; kinds++)
         ;
+    if (w->dead) /* nobody continues it */
+        return false;
     if (w->n_saves > LAG && event != E_DURABLE) /* behind a ticket: the disk comes first then */
         return false;
     switch (event) {

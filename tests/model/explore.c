@@ -377,12 +377,10 @@ static void expand(uint32_t id, void *w1, void *w2)
     run.at = id;
     run.first_edge[id] = run.n_edges;
     run.out->expanded++;
-    if (run.nodes[id].over)
-        return;
     run.counting = true;
     run.step = NONE;
     m->copy(w1, here);
-    run.nodes[id].ends = m->walk(w1);
+    run.nodes[id].ends = run.nodes[id].over || m->walk(w1);
     m->drop(w1);
     for (unsigned ev = 0; ev < m->n_events; ev++) {
         if (!m->can(here, ev))
@@ -392,9 +390,9 @@ static void expand(uint32_t id, void *w1, void *w2)
         m->step(w1, ev);
         run.out->transitions++;
         tabulate(from, ev, w1);
-        if (m->followed(ev))
+        if (m->followed(ev) && !run.nodes[id].over)
             edge(add(w1, id, ev));
-        n = m->crashes(w1);
+        n = run.nodes[id].over ? 0 : m->crashes(w1);
         for (unsigned i = 0; i < n; i++) {
             run.step = ev | (i + 1) << 16;
             run.out->crash_points++;
@@ -549,4 +547,62 @@ int explore_table(const struct model *m, const char *path)
     }
     fprintf(f, "\n");
     return fclose(f);
+}
+
+/* ---- All scenarios of a program ---- */
+
+static double number(const char *name, double otherwise)
+{
+    const char *text = getenv(name);
+
+    return text != NULL && text[0] != '\0' ? strtod(text, NULL) : otherwise;
+}
+
+static void add_up(struct explored *sum, const struct explored *one)
+{
+    sum->states += one->states;
+    sum->transitions += one->transitions;
+    sum->crash_points += one->crash_points;
+    sum->failures += one->failures;
+    sum->stuck += one->stuck;
+    sum->exhausted = sum->exhausted && one->exhausted;
+}
+
+static void report(const struct explored *one, const char *name, const char *what)
+{
+    printf("%s %s (%s): %llu states, %llu transitions, %llu points of death, depth %u, %s %u, %.1f s\n",
+           one->failures + one->stuck > 0 ? "FAIL" : "ok", name, what,
+           (unsigned long long)one->states, (unsigned long long)one->transitions, (unsigned long long)one->crash_points,
+           one->depth, one->exhausted ? "exhausted at" : "bounded, complete to", one->whole_depth, one->seconds);
+    fflush(stdout);
+}
+
+int explore_all(struct model *m, unsigned n, const char *(*name)(unsigned i), const char *(*what)(unsigned i),
+                void (*choose)(unsigned i, bool is_long))
+{
+    bool is_long = number("OCV_MODEL_LONG", 0) > 0;
+    double all = number("MODEL_SECONDS", is_long ? 600 : 10), used = 0;
+    const char *only = getenv("OCV_MODEL_ONLY"), *table = getenv("OCV_MODEL_TABLE");
+    struct explored sum = {.exhausted = true}, one;
+
+    for (unsigned i = 0; i < n; i++) {
+        struct explore_limits limits = {.states = is_long ? 60000000 : 3000000};
+
+        if (only != NULL && only[0] != '\0' && strcmp(only, name(i)) != 0)
+            continue;
+        limits.seconds = only != NULL && only[0] != '\0' ? all : (all - used) / (double)(n - i);
+        choose(i, is_long);
+        explore(m, &limits, &one);
+        report(&one, name(i), what(i));
+        add_up(&sum, &one);
+        used += one.seconds;
+    }
+    printf("\n%llu states, %llu transitions, %llu points of death, %s; %llu failures, %llu without a way out\n",
+           (unsigned long long)sum.states, (unsigned long long)sum.transitions, (unsigned long long)sum.crash_points,
+           sum.exhausted ? "all exhausted" : "not all exhausted", (unsigned long long)sum.failures,
+           (unsigned long long)sum.stuck);
+    explore_invariants(m);
+    if (table != NULL && explore_table(m, table) != 0)
+        printf("FAIL the table could not be written\n");
+    return sum.failures + sum.stuck > 0;
 }

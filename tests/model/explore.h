@@ -70,6 +70,13 @@ void explore_invariants(const struct model *m);
 /* Which event leads where from each control state, in all models of this program. */
 int explore_table(const struct model *m, const char *path);
 
+/*
+ * All scenarios of a program, one behind the other, each for its share of MODEL_SECONDS (10; 600 with OCV_MODEL_LONG);
+ * OCV_MODEL_ONLY: one of them. Prints a line for each, sums, invariants; writes OCV_MODEL_TABLE. 1: something failed.
+ */
+int explore_all(struct model *m, unsigned n, const char *(*name)(unsigned i), const char *(*what)(unsigned i),
+                void (*choose)(unsigned i, bool is_long));
+
 /* Mixes n bytes into a mark. */
 void mark_add(struct mark *m, const void *p, size_t n);
 /*

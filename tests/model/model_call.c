@@ -12,8 +12,6 @@
 #include "tests/model/call_world.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define END 0xff
 #define SCENARIOS (sizeof scenarios / sizeof scenarios[0])
@@ -132,64 +130,34 @@ static struct model model = {
     .crash = world_crash, .walk = world_walk, .copy = world_copy, .drop = world_drop, .mark = world_mark,
     .control = control, .over = over, .effects = effects, .event_name = call_event_name};
 
-static double number(const char *name, double otherwise)
+static const char *name_of(unsigned i)
 {
-    const char *text = getenv(name);
-
-    return text != NULL && text[0] != '\0' ? strtod(text, NULL) : otherwise;
+    return scenarios[i].name;
 }
 
-static void add(struct explored *sum, const struct explored *one)
+static const char *what_of(unsigned i)
 {
-    sum->states += one->states;
-    sum->transitions += one->transitions;
-    sum->crash_points += one->crash_points;
-    sum->failures += one->failures;
-    sum->stuck += one->stuck;
-    sum->exhausted = sum->exhausted && one->exhausted;
+    return scenarios[i].what;
 }
 
-static void report(const struct explored *one)
+static struct scenario chosen;
+
+static void choose(unsigned i, bool is_long)
 {
-    printf("%s %s (%s): %llu states, %llu transitions, %llu points of death, depth %u, %s %u, %.1f s\n",
-           one->failures + one->stuck > 0 ? "FAIL" : "ok", scenario->name, scenario->what,
-           (unsigned long long)one->states, (unsigned long long)one->transitions, (unsigned long long)one->crash_points,
-           one->depth, one->exhausted ? "exhausted at" : "bounded, complete to", one->whole_depth, one->seconds);
-    fflush(stdout);
+    chosen = scenarios[i];
+    if (!is_long && chosen.crashes > 1)
+        chosen.crashes = 1;
+    scenario = &chosen;
+    model.n_roots = world_roots();
 }
 
 int main(void)
 {
-    bool is_long = number("OCV_MODEL_LONG", 0) > 0;
-    double all = number("MODEL_SECONDS", is_long ? 600 : 10), used = 0;
-    const char *only = getenv("OCV_MODEL_ONLY"), *table = getenv("OCV_MODEL_TABLE");
-    struct explored sum = {.exhausted = true}, one;
+    int bad = explore_all(&model, SCENARIOS, name_of, what_of, choose);
 
-    for (unsigned i = 0; i < SCENARIOS; i++) {
-        struct scenario s = scenarios[i];
-        struct explore_limits limits = {.states = is_long ? 60000000 : 3000000};
-
-        if (only != NULL && only[0] != '\0' && strcmp(only, s.name) != 0)
-            continue;
-        limits.seconds = only != NULL && only[0] != '\0' ? all : (all - used) / (double)(SCENARIOS - i);
-        s.crashes = is_long || s.crashes < 1 ? s.crashes : 1;
-        scenario = &s;
-        model.n_roots = world_roots();
-        explore(&model, &limits, &one);
-        report(&one);
-        add(&sum, &one);
-        used += one.seconds;
-    }
-    printf("\n%llu states, %llu transitions, %llu points of death, %s; %llu failures, %llu without a way out\n",
-           (unsigned long long)sum.states, (unsigned long long)sum.transitions, (unsigned long long)sum.crash_points,
-           sum.exhausted ? "all exhausted" : "not all exhausted", (unsigned long long)sum.failures,
-           (unsigned long long)sum.stuck);
     printf("timers alone end it in %llu s, with a line that waits for its hours in %llu s, after %llu of them at most; "
            "silence while words are owed %llu ms at most\n", (unsigned long long)measured(M_END_MS) / 1000,
            (unsigned long long)measured(M_END_LINE_MS) / 1000, (unsigned long long)measured(M_STEPS),
            (unsigned long long)measured(M_SILENT_MS));
-    explore_invariants(&model);
-    if (table != NULL && explore_table(&model, table) != 0)
-        printf("FAIL the table could not be written\n");
-    return sum.failures + sum.stuck > 0;
+    return bad;
 }

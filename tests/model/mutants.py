@@ -77,7 +77,32 @@ CALL = [
     ("asked on hold", "floor.c", "if (c->held || ripe(c) == 0)", "if (ripe(c) == 0)", "holds"),
     ("a line's end is asked for once", "call_line.c", "    c->try_at_ms = now.mono_ms + LINE_AGAIN_MS;\n", "", "legs"),
 ]
-MACHINES = {"call": CALL}
+LINE = [
+    ("a dial that is not durable", "line_leg.c", "leg->saved || leg->save_version > version)", "leg->saved)", "dial"),
+    ("a restart forgets that a dial may have gone out", "line.c",
+     "            leg_enter(s, leg, LEG_LOST); /* the earlier instance may have sent it */",
+     "            leg->slot_asked = false, leg_enter(s, leg, LEG_WANTED);", "dial"),
+    ("a create without an answer is sent again", "line_leg.c",
+     "        else if (answered_unknown(ev))\n            lost(s, leg);",
+     "        else if (answered_unknown(ev))\n            back_to_wanted(s, leg, ev);", "dial"),
+    ("dialled again after any failure", "line_seen.c", "(outcome == LINE_OUTCOME_BUSY ||",
+     "(outcome == LINE_OUTCOME_FAILED || outcome == LINE_OUTCOME_BUSY ||", "dial"),
+    ("dialled again without a ceiling", "line_seen.c", "l->attempts <= l->set.retries", "l->attempts < 9", "no retry"),
+    ("the model's side never hears of the end", "line.c", 'line_tell(s, TELL_OVER, STR(""));', "", "dial"),
+    ("a line that ends leaves its legs", "line.c",
+     "            if (!l->apologising || i != 0)\n                leg_end(s, &l->legs[i]);", "            if (l->legs[i].role == "
+     "ROLE_MODEL)\n                leg_end(s, &l->legs[i]);", "dial"),
+    ("a leg that does not end is waited for for ever", "line.c", "    if (late)\n        give_up_legs(s);", "", "dial"),
+    ("over while a leg is there", "line.c", "if (all_gone(l) || (l->leave_legs", "if (late || true || (l->leave_legs", "dial"),
+    ("hold before anybody looked after a restart", "line_leg.c",
+     "leg->sid[0] == '\\0' || l->restored || l->apologising)", "leg->sid[0] == '\\0' || l->apologising)", "hold"),
+    ("keys are sent again after a restart", "line_act.c",
+     'act_over(s, a, ACTION_UNCERTAIN, "it was under way when we were restarted; it is not done twice");',
+     "a->sent = false, a->step = STEP_START;", "keys out"),
+    ("an action outlives its line", "line.c", "    acts_over(s);\n    line_hop(s, \"over\"", "    line_hop(s, \"over\"", "hold"),
+    ("the end comes without an outcome", "line.c", "        l->outcome = outcome;\n", "", "dial"),
+]
+MACHINES = {"call": CALL, "line": LINE}
 INCLUDES = ["-I.", "-isystem", "/usr/include/llhttp"]
 
 
@@ -121,7 +146,7 @@ def main():
                 good, why = plant(build, machine, m, folder)
             total += 1
             missed += not good
-            print(f"{'ok' if good else 'FAIL'} {m[0]}: {why}", flush=True)
+            print(f"{'ok' if good else 'FAIL'} {machine}: {m[0]}: {why}", flush=True)
     print(f"{total - missed} of {total} mutants found")
     return 1 if missed else 0
 
