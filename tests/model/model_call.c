@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every state, event and point of death of a call, by search over call_step() itself (explore.h; what is left out:
+ * States, events and points of death of a call, by search over call_step() itself (explore.h; what is left out:
  * call_world.h). The alphabet is cut into scenarios whose letters are followed; every other letter is tried in every
  * state, too, and looked at one step deep.
  *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every state, event and point of death of a line, by search over line_step() itself (explore.h; what is left out:
+ * States, events and points of death of a line, by search over line_step() itself (explore.h; what is left out:
  * line_world.h), as model_call.c does it for a call. The same environment.
  */
 #include "tests/model/line_world.h"
