@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # GNU make. `make help` lists the targets; scripts/setup.sh installs what is needed.
 #
-# BUILD=release|debug|asan|tsan|fuzz|fuzzplain|cover chooses the flags, BUILDDIR the folder (each build has one of its own).
+# BUILD=release|debug|asan|tsan|fuzz|fuzzplain|fuzzafl|cover chooses the flags, BUILDDIR the folder (each build has one of its own).
 
 BUILD ?= release
 ifeq ($(BUILD),release)
@@ -47,6 +47,9 @@ SAN := -fsanitize=thread
 else ifeq ($(BUILD),fuzz)
 OPT := -O1 -g -fno-omit-frame-pointer -DDEBUG=1
 SAN := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+else ifeq ($(BUILD),fuzzafl)
+OPT := -O2 -g -DDEBUG=1
+SAN :=
 else ifeq ($(BUILD),fuzzplain)
 OPT := -O2 -g -DDEBUG=1
 SAN := -fsanitize-coverage=inline-8bit-counters,pc-table
@@ -54,7 +57,7 @@ else ifeq ($(BUILD),cover)
 OPT := -O1 -g -DDEBUG=1
 SAN := -fprofile-instr-generate -fcoverage-mapping
 else
-$(error BUILD is $(BUILD); it must be release, debug, asan, tsan, fuzz, fuzzplain or cover)
+$(error BUILD is $(BUILD); it must be release, debug, asan, tsan, fuzz, fuzzplain, fuzzafl or cover)
 endif
 
 CFLAGS_ALL := $(CSTD) $(OPT) $(SAN) $(WARN) $(HARDEN) -fPIC -fvisibility=hidden -pthread $(INC) $(CFLAGS)
@@ -393,6 +396,15 @@ crashes: all
 FUZZ_SECONDS ?= 60
 FUZZ_WORKERS ?= 1
 CLANG ?= clang
+ifeq ($(ENGINE),afl)
+# AFL++ in place of libFuzzer, where Debian has it; what it finds goes to the same corpora.
+fuzz:
+	@sh scripts/setup.sh --afl
+	@if command -v afl-clang-fast >/dev/null; then \
+	    $(MAKE) --no-print-directory CC=afl-clang-fast BUILD=fuzzafl BUILDDIR=$(B)/fuzz/afl fuzz-bins && \
+	    $(PYTHON) tests/fuzz/run --builddir $(B)/fuzz --afl --seconds $(FUZZ_SECONDS) $(if $(T),--only '$(T)'); \
+	else echo "SKIPPED: there is no afl-clang-fast; install the package afl++"; fi
+else
 fuzz:
 	@sh scripts/setup.sh --fuzz
 	@$(MAKE) --no-print-directory CC='$(CLANG)' BUILD=fuzz BUILDDIR=$(B)/fuzz/build fuzz-bins
@@ -403,6 +415,7 @@ ifdef FUZZ_RUNS
 	    $(if $(FUZZ_MINUTES),--minutes $(FUZZ_MINUTES)) $(if $(T),--only '$(T)')
 else
 	@$(PYTHON) tests/fuzz/run --builddir $(B)/fuzz --seconds $(FUZZ_SECONDS) $(if $(T),--only '$(T)')
+endif
 endif
 # Which lines of what they are for the corpora reach.
 fuzz-cover:
@@ -497,7 +510,8 @@ help:
 	@echo "make conformance   the ABI, WebSocket, HTTP/1.1, JSON, signatures, schemas: by cases of our own"
 	@echo "make fuzz          each fuzz target for FUZZ_SECONDS=60; make fuzz-cover: which lines the corpora reach;"
 	@echo "                   FUZZ_RUNS=10000000 [FUZZ_MINUTES=60]: until so many executions or no new edge, resumable;"
-	@echo "                   fuzz-mutants: planted faults are found; fuzz-keep: what runs found goes to the tree's corpora"
+	@echo "                   fuzz-mutants: planted faults are found; fuzz-keep: what runs found goes to the tree's corpora;"
+	@echo "                   ENGINE=afl: AFL++ in place of libFuzzer"
 	@echo "make soak          1,000,000 calls, then 10,000 live ones for an hour: memory, descriptors, threads;"
 	@echo "                   SOAK_CALLS=20000 SOAK_HOLD=60 make soak takes six minutes"
 	@echo "make faults        power cuts, failing disks, memory that is out: the long form, with make ladder in it"

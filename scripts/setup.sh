@@ -5,6 +5,7 @@
 #
 #   setup.sh --build-only   without OpenClaw and the test packages (the native parts alone)
 #   setup.sh --fuzz         also what `make fuzz` and `make fuzz-cover` need
+#   setup.sh --afl          also AFL++, where Debian has it
 #   setup.sh --analyze      also the static analysers of `make analyze`
 #   setup.sh --long         also what `make test-long` uses: slowhttptest, tc
 #   setup.sh --bench        also what `make bench` measures beside the plugin, and gnuplot
@@ -28,6 +29,12 @@ BENCH=no
 case ${1:-} in
 --build-only) BUILD_ONLY=yes ;;
 --analyze) DEBIAN_PACKAGES="$DEBIAN_PACKAGES cppcheck clang-tidy" ;;
+--afl)
+    if command -v apt-cache >/dev/null && apt-cache show afl++ >/dev/null 2>&1; then
+        DEBIAN_PACKAGES="$DEBIAN_PACKAGES afl++"
+    else
+        echo "setup: no package afl++ here; left out"
+    fi ;;
 --fuzz) DEBIAN_PACKAGES="$DEBIAN_PACKAGES libclang-rt-dev llvm" ;;
 --long) DEBIAN_PACKAGES="$DEBIAN_PACKAGES slowhttptest iproute2" ;;
 --bench)
