@@ -69,6 +69,8 @@ static void wide_restore(void)
         tools[i].state = str_of(marks[dice(6)]);
         tools[i].output = dice(3) ? STR_NONE : STR("Sunny.");
         tools[i].age_ms = dice(256) * 1000u;
+        /* What had begun to change something, or was done, is not to be run by this instance. */
+        book.runs[number_of(ids[i])] = str_ends(tools[i].state, STR("acting")) || str_eqc(tools[i].state, "answered");
     }
     r.state = str_of(states[dice(7)]);
     r.reason = str_of(reasons[dice(4)]);
