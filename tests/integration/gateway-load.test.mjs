@@ -21,6 +21,7 @@ const FILLER_MS = 2000;
 const PROGRESS_MS = 5000;
 const TOOL_MS = LONG ? 45000 : 6000; // less than the block: all answers are late ones
 const STOPS = LONG ? 20 : 3;
+const PUT_OFF_MS = 240000; // the gateway reloads nothing while its agent works: it summarises the calls before
 const RELOADS = LONG ? 4 : 1;
 const number = (n) => `+155500020${String(n).padStart(2, '0')}`;
 const REFUSED = number(98);
@@ -219,13 +220,16 @@ const again = {
       { timeoutMs: 30000, everyMs: 200, what: 'the start' });
   },
   reload: () => waitFor(() => gateway.rpc('plugins.reload', { plugins: [{ pluginId: 'voice' }] }, { timeoutMs: 60000 }),
-    { timeoutMs: 90000, everyMs: 500, what: 'the reload' }),
+    { timeoutMs: PUT_OFF_MS, everyMs: 500, what: 'the reload' }),
   configure: async () => {
     const before = Date.now();
     const config = JSON.parse(fs.readFileSync(gateway.configFile, 'utf8'));
     config.channels.voice.call = { silence_timeout_seconds: 300 + (config.channels.voice.call?.silence_timeout_seconds ?? 300) % 7 + 1 };
     fs.writeFileSync(gateway.configFile, JSON.stringify(config, null, 2));
-    await waitFor(async () => await upFor() < Date.now() - before, { timeoutMs: 90000, everyMs: 100, what: 'the new configuration' });
+    await waitFor(async () => {
+      const askedAt = Date.now();
+      return await upFor() < askedAt - before; // begun since
+    }, { timeoutMs: PUT_OFF_MS, everyMs: 100, what: 'the new configuration' });
   },
 };
 
