@@ -233,11 +233,11 @@ const again = {
   },
 };
 
-/* What is open now and was not at `first`, but for what comes and goes, such as the agent's own connections. */
+/* What is open now and was not at `first`, but for the gateway's own: its agent's connections and databases. */
 function grown(first) {
   const agents = [model, telegram].map((sim) => `connected to ${sim.server.port}`);
   return Object.entries(openOf(gateway.pid)).filter(([kind, n]) => !agents.includes(kind)
-    && n > (first[kind] ?? 0) + (kind.startsWith('listening') ? 0 : 3))
+    && !kind.startsWith(gateway.stateDir) && n > (first[kind] ?? 0) + (kind.startsWith('listening') ? 0 : 3))
     .map(([kind, n]) => `${kind}: ${first[kind] ?? 0}, now ${n}`);
 }
 
