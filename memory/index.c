@@ -2,17 +2,16 @@
 #include "memory/index_int.h"
 #include "plugin/base/clock.h"
 #include "plugin/base/mem.h"
+#include "plugin/base/thread.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#define STACK_BYTES ((size_t)1 << 20)
 #define ASK_MS 5000u       /* a question that was not begun by then helps nobody any longer */
 #define JSON_BYTES ((size_t)1 << 20)
 #define QUERY_BYTES 512u
@@ -180,27 +179,6 @@ static void *run_thread(void *arg)
     return NULL;
 }
 
-/* Signals belong to the host's threads: ours has all of them blocked from its first instruction. */
-static int start_thread(struct index *ix, struct err *e)
-{
-    pthread_attr_t attr;
-    sigset_t all, before;
-    int rc;
-
-    if (pthread_attr_init(&attr) != 0)
-        return err_set(e, ERR_NOMEM, "out of memory");
-    (void)pthread_attr_setstacksize(&attr, STACK_BYTES);
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(&ix->thread, &attr, run_thread, ix);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    (void)pthread_attr_destroy(&attr);
-    if (rc != 0)
-        return err_set(e, ERR_IO, "cannot start the index's thread");
-    (void)pthread_setname_np(ix->thread, "oc-index");
-    return 0;
-}
-
 /* ---- Open and close. ---- */
 
 static void destroy(struct index *ix)
@@ -237,7 +215,7 @@ int index_open(struct index **out, const struct index_config *config, struct err
     else if (ix->event_fd < 0)
         rc = err_set(e, ERR_IO, "cannot make an event descriptor; too many files are open");
     else
-        rc = start_thread(ix, e);
+        rc = thread_start(&ix->thread, "oc-index", run_thread, ix, e);
     if (rc < 0)
         destroy(ix);
     else

@@ -6,16 +6,15 @@
 #include "memory/store_int.h"
 #include "plugin/base/clock.h"
 #include "plugin/base/mem.h"
+#include "plugin/base/thread.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 
 #define BUSY_MS 1500u
-#define STACK_BYTES ((size_t)1 << 20)
 
 /* ---- The thread. ---- */
 
@@ -99,27 +98,6 @@ static void *run_thread(void *arg)
     }
     run_last(s);
     return NULL;
-}
-
-/* Signals belong to the host's threads: ours have all of them blocked from their first instruction. */
-int store_thread(pthread_t *out, void *(*run)(void *), void *arg, const char *name, struct err *e)
-{
-    pthread_attr_t attr;
-    sigset_t all, before;
-    int rc;
-
-    if (pthread_attr_init(&attr) != 0)
-        return err_set(e, ERR_NOMEM, "out of memory");
-    (void)pthread_attr_setstacksize(&attr, STACK_BYTES);
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(out, &attr, run, arg);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    (void)pthread_attr_destroy(&attr);
-    if (rc != 0)
-        return err_set(e, -rc, "cannot start the store's thread");
-    (void)pthread_setname_np(*out, name);
-    return 0;
 }
 
 /* ---- Open and close. ---- */
@@ -217,7 +195,7 @@ int store_open(struct store **out, const struct store_config *config, struct err
     if (rc == 0)
         rc = store_open_db(s, e);
     if (rc == 0)
-        rc = store_thread(&s->thread, run_thread, s, "oc-store", e);
+        rc = thread_start(&s->thread, "oc-store", run_thread, s, e);
 out:
     owner_gate_close(gate);
     if (rc < 0)

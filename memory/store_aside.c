@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "memory/store_int.h"
+#include "plugin/base/thread.h"
 
 #include <sqlite3.h>
 
@@ -65,7 +66,7 @@ int store_aside(struct store *s, struct store_op *op)
     store_aside_join(s);
     s->aside_op = op;
     s->aside_runs = true;
-    rc = store_thread(&s->aside, run_aside, s, "oc-store-aside", NULL);
+    rc = thread_start(&s->aside, "oc-store-aside", run_aside, s, NULL);
     s->aside_begun = rc == 0;
     if (rc < 0)
         s->aside_runs = false;

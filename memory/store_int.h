@@ -115,8 +115,6 @@ static inline void store_list_join(struct store_list *to, struct store_list *fro
     *from = (struct store_list){NULL, NULL};
 }
 
-/* A thread that takes none of the host's signals. */
-int store_thread(pthread_t *out, void *(*run)(void *), void *arg, const char *name, struct err *e);
 /* Waits for the operation of store_aside(), which ends soon once s->closing is set. */
 void store_aside_join(struct store *s);
 

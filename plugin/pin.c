@@ -5,11 +5,11 @@
 #include "plugin/base/id.h"
 #include "plugin/base/mem.h"
 #include "plugin/base/secret.h"
+#include "plugin/base/thread.h"
 #include "plugin/calls.h"
 #include "plugin/net/loop.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
 
 #define LINE_MAX_CHECKS 64u
@@ -88,21 +88,15 @@ static void *run(void *arg)
 
 static void start_first(struct pins *p)
 {
-    sigset_t all, before;
-    int rc;
+    struct err e;
 
     if (p->first == NULL || p->running)
         return;
-    /* Signals are the host's: a thread of ours must not be picked for one. */
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(&p->thread, NULL, run, p->first);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (rc == 0) {
+    if (thread_start(&p->thread, "oc-pin", run, p->first, &e) == 0) {
         p->running = true;
         return;
     }
-    log_error(&p->app->log, "no thread for checking a PIN: %s", strerrorname_np(rc));
+    log_error(&p->app->log, "a PIN cannot be checked: %s", e.text);
     p->first->rc = ERR_NOMEM;
     {
         struct check *c = p->first;

@@ -3,10 +3,10 @@
 
 #include "plugin/base/clock.h"
 #include "plugin/base/mem.h"
+#include "plugin/base/thread.h"
 #include "plugin/net/loop.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -558,21 +558,6 @@ int recordings_expire(struct recordings *r, uint64_t before_wall_ms, recording_e
 
 /* ---- open and close ---- */
 
-/* Signals are the host's: this thread has all of them blocked from its first instruction. */
-static int start(struct recordings *r)
-{
-    sigset_t all, before;
-    int rc;
-
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(&r->thread, NULL, run, r);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (rc == 0)
-        (void)pthread_setname_np(r->thread, "oc-record");
-    return -rc;
-}
-
 int recordings_open(struct recordings **out, const struct recordings_config *config, struct err *e)
 {
     struct recordings *r = MEM_NEW(struct recordings);
@@ -598,11 +583,8 @@ int recordings_open(struct recordings **out, const struct recordings_config *con
     rc = r->disk.keyed ? seal_key_read(&r->disk.key, str_of(config->key), e) : 0;
     if (rc == 0)
         rc = disk_open(&r->disk, config->state_dir, e);
-    if (rc == 0) {
-        rc = start(r);
-        if (rc < 0)
-            (void)err_set(e, rc, "no thread for recordings: %s", strerrordesc_np(-rc));
-    }
+    if (rc == 0)
+        rc = thread_start(&r->thread, "oc-record", run, r, e);
     if (rc < 0)
         destroy(r);
     else

@@ -2,13 +2,11 @@
 #include "plugin/net/loop_uv.h"
 
 #include "plugin/base/mem.h"
+#include "plugin/base/thread.h"
 #include "plugin/base/turns.h"
 #include "plugin/net/resolver.h"
 #include "plugin/net/stream.h"
 
-#include <signal.h>
-
-#define STACK_BYTES (1024u * 1024u)
 #define WIRE_BYTES_MAX (1024u * 1024u)
 #define LULL_NS 1000000u
 
@@ -143,7 +141,6 @@ static void *thread_main(void *arg)
 
     l->thread = pthread_self();
     atomic_store(&l->running, true);
-    (void)pthread_setname_np(pthread_self(), "oc-voice");
     /* Who waits for us is on the telephone; our other threads, and many of the host's, have work of longer breath. */
     if (turns_short() < 0)
         log_debug(l->log, "the kernel grants no short turns on a core: the event loop has ordinary ones");
@@ -155,26 +152,16 @@ static void *thread_main(void *arg)
 
 int loop_start(struct loop *l, void (*on_exit)(void *arg), void *arg, struct err *e)
 {
-    pthread_attr_t attr;
     pthread_t thread;
-    sigset_t all, before;
     int rc;
 
     if (l->started)
         return err_set(e, ERR_BAD_STATE, "the event loop runs already");
     l->on_exit = on_exit;
     l->exit_arg = arg;
-    if (pthread_attr_init(&attr) != 0)
-        return err_set(e, ERR_NOMEM, "out of memory for a thread");
-    (void)pthread_attr_setstacksize(&attr, STACK_BYTES);
-    /* A thread is born with its maker's mask: signals stay the host's business. */
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(&thread, &attr, thread_main, l);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    (void)pthread_attr_destroy(&attr);
-    if (rc != 0)
-        return err_set(e, -rc, "cannot start a thread: %s", uv_strerror(-rc));
+    rc = thread_start(&thread, "oc-voice", thread_main, l, e);
+    if (rc < 0)
+        return rc;
     l->started = true;
     /* The thread writes the same value; loop_close() may come before it got that far. */
     l->join = thread;

@@ -2,12 +2,12 @@
 #include "plugin/net/resolver.h"
 
 #include "plugin/base/mem.h"
+#include "plugin/base/thread.h"
 #include "plugin/net/loop_uv.h"
 
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <pthread.h>
-#include <signal.h>
 #include <string.h>
 #include <time.h>
 
@@ -15,7 +15,6 @@
 #define NAMES_MAX 64u
 #define QUERIES_MAX 16384u
 #define NAME_BYTES 254u
-#define STACK_BYTES (256u * 1024u)
 
 struct resolver_query {
     struct resolver_query *next;
@@ -118,7 +117,6 @@ static void *helper_main(void *arg)
     struct helper *h = arg;
     bool mine;
 
-    (void)pthread_setname_np(pthread_self(), "oc-voice-dns");
     (void)pthread_mutex_lock(&h->lock);
     while (!h->closed) {
         struct job *job = h->first;
@@ -148,27 +146,19 @@ static void *helper_main(void *arg)
 static int helper_open(struct resolver *r)
 {
     struct helper *h = MEM_NEW(struct helper);
-    pthread_attr_t attr;
-    sigset_t all, before;
     int rc;
 
     if (h == NULL)
         return ERR_NOMEM;
-    if (pthread_mutex_init(&h->lock, NULL) != 0 || pthread_cond_init(&h->wake, NULL) != 0 ||
-        pthread_attr_init(&attr) != 0) {
+    if (pthread_mutex_init(&h->lock, NULL) != 0 || pthread_cond_init(&h->wake, NULL) != 0) {
         mem_free(h);
         return ERR_NOMEM;
     }
     h->loop = r->loop;
-    (void)pthread_attr_setstacksize(&attr, STACK_BYTES);
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(&h->thread, &attr, helper_main, h);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    (void)pthread_attr_destroy(&attr);
-    if (rc != 0) {
+    rc = thread_start(&h->thread, "oc-voice-dns", helper_main, h, NULL);
+    if (rc < 0) {
         helper_free(h);
-        return -rc;
+        return rc;
     }
     r->helper = h;
     return 0;
