@@ -390,13 +390,24 @@ static void on_gone_row(void *arg, int rc, const struct line_row *rows, unsigned
     mem_free(g);
 }
 
-/* It ended in the moment of the death: the call's row did not say so yet, its line's row says how. */
+/*
+ * It ended in the moment of the death: the call's row did not say so yet. How, its line says, if that waits for its
+ * recording, or else the line's row.
+ */
 static void line_is_gone(struct live *lc, uint64_t adopted_by_ms)
 {
+    struct lines *ls = lc->owner->app->lines;
+    enum line_outcome outcome;
+    struct str detail;
     struct gone *g;
 
-    if (!lc->has_line || lc->adopted_at_ms == 0 || lc->adopted_at_ms > adopted_by_ms ||
-        lines_has(lc->owner->app->lines, str_of(lc->id)))
+    if (!lc->has_line || lc->adopted_at_ms == 0 || lc->adopted_at_ms > adopted_by_ms)
+        return;
+    if (lines_over(ls, str_of(lc->id), &outcome, &detail)) {
+        calls_line_over(lc->owner, str_of(lc->id), outcome, detail);
+        return;
+    }
+    if (lines_has(ls, str_of(lc->id)))
         return;
     g = MEM_NEW(struct gone);
     if (g != NULL) {

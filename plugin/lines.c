@@ -246,6 +246,17 @@ bool lines_has(const struct lines *ls, struct str call)
     return ls != NULL && *slot(ls, call) != NULL;
 }
 
+bool lines_over(const struct lines *ls, struct str call, enum line_outcome *outcome, struct str *detail)
+{
+    const struct trunk *t = ls != NULL ? *slot(ls, call) : NULL;
+
+    if (t == NULL || t->m.phase != LINE_OVER)
+        return false;
+    *outcome = t->m.outcome;
+    *detail = str_of(t->m.detail);
+    return true;
+}
+
 bool lines_queued(const struct lines *ls, struct str call)
 {
     const struct trunk *t = ls != NULL ? *slot(ls, call) : NULL;

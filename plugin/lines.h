@@ -31,6 +31,11 @@ void lines_close(struct lines *ls, void (*closed)(void *arg), void *arg);
 /* ---- For the model's side ---- */
 
 bool lines_has(const struct lines *ls, struct str call);
+/*
+ * The line is over and stands only for what it is still owed, as its recording; *detail is borrowed from it until the
+ * loop goes on.
+ */
+bool lines_over(const struct lines *ls, struct str call, enum line_outcome *outcome, struct str *detail);
 bool lines_queued(const struct lines *ls, struct str call); /* its dial waits: for its time, or for room */
 void lines_look(struct lines *ls); /* there may be room for dials again */
 /* What the call can do now, as a JSON array of names and of parties; for the API and prompts. */

@@ -122,6 +122,24 @@ test('a call whose line was over, when the process died before its row said so: 
   assert.equal(made.twilio.ringsOf(BOB), 1);
 });
 
+test('the same where the line still waits for its recording: the call is over before that is there', async (t) => {
+  const made = await lineRig(t, { people: { [BOB]: { answers: 300, script: [{ wait: 'greeting' }, { waitEnd: true }],
+    hangsUpMs: 60000 } }, twilio: { recordingMs: 5000 }, changes: { channels: { voice: { call: { record_calls: true } } } } });
+  const id = await made.dial({ purpose: 'test' });
+  await made.event(id, 'call.recording', (e) => e.recording === 'on');
+  assert.equal((await made.act(id, 'hangup')).state, 'done');
+  const before = await made.over(id);
+  await made.host.kill();
+  assert.equal(made.rows('SELECT count(*) AS n FROM recording')[0].n, 0, 'the recording is not there yet');
+  const db = new DatabaseSync(path.join(made.hosts[0].stateDir, 'voice.db'));
+  db.prepare('UPDATE call SET state = \'leaving\', reason = \'\', detail = \'\', ended_at = 0 WHERE id = ?').run(id);
+  db.close();
+  await made.start();
+  const call = await made.over(id);
+  assert.equal(call.outcome, before.outcome);
+  await made.event(id, 'call.recording', (e) => e.recording === 'stored');
+});
+
 test('a call that does not get through says how, whoever dies at its end', async (t) => {
   const made = await lineRig(t, { people: { [BOB]: { busy: true } } });
   for (let i = 0; i < 15; i += 1) {

@@ -27,6 +27,14 @@ struct seen {
     int rc;
 };
 
+/* The text has not that word, also where memory for it was out. */
+static inline bool lacks(struct buf *b, const char *word)
+{
+    const char *text = buf_cstr(b);
+
+    return text == NULL || strstr(text, word) == NULL;
+}
+
 static inline const char *in_dir(const char *name)
 {
     static char path[2][200];

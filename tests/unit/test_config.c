@@ -321,10 +321,10 @@ static void secrets_are_masked(void)
     T_MUST(s.c);
     buf_init(&all, 1u << 20);
     T_OK(json_write(s.c->all, &all));
-    T_NULL(strstr(buf_cstr(&all), "TOKEN"));
+    T_TRUE(lacks(&all, "TOKEN"));
     T_MUST(buf_cstr(&all) != NULL);
-    T_NULL(strstr(buf_cstr(&all), "sk-base"));
-    T_NULL(strstr(buf_cstr(&all), "MfKQ"));
+    T_TRUE(lacks(&all, "sk-base"));
+    T_TRUE(lacks(&all, "MfKQ"));
     T_HAS(buf_cstr(&all), "\"channels.voice.openai.api_key\":\"***\"");
     T_HAS(buf_cstr(&all), "\"channels.voice.webhook.secret\":[\"***\"]");
     T_HAS(buf_cstr(&all), "\"channels.voice.twilio.api_key_secret\":null");
@@ -335,8 +335,7 @@ static void secrets_are_masked(void)
              " webhook: {secret: SECRET1, port: '${LEAK}'}, api: {token: 'SE CRET'}}}\n"
              "security: {voice: {tools: {pin_hash: SECRET}}}\n", "");
     T_EQ(s.rc, ERR_CONFIG);
-    T_MUST(buf_cstr(&s.faults) != NULL);
-    T_NULL(strstr(buf_cstr(&s.faults), "CRET"));
+    T_TRUE(lacks(&s.faults, "CRET"));
     T_HAS(buf_cstr(&s.faults), "webhook.port: LEAK is not set");
     drop(&s);
     /* What a variable held is not shown either: it may be the wrong one. */
@@ -344,7 +343,7 @@ static void secrets_are_masked(void)
     take(&s, BASE "      port: ${LEAK}\n", "");
     T_EQ(s.rc, ERR_CONFIG);
     T_HAS(buf_cstr(&s.faults), "not \"${LEAK}\"");
-    T_NULL(strstr(buf_cstr(&s.faults), "SECRET"));
+    T_TRUE(lacks(&s.faults, "SECRET"));
     drop(&s);
     (void)unsetenv("LEAK");
 }

@@ -147,7 +147,7 @@ static void urls(void)
 
     RUN_ROWS(rows);
     take(&s, BASE "      base_url: https://joe:hunter2@voice.example.com\n", "");
-    T_NULL(strstr(buf_cstr(&s.faults), "hunter2"));
+    T_TRUE(lacks(&s.faults, "hunter2"));
     drop(&s);
 }
 
@@ -247,7 +247,7 @@ static void missing_keys(void)
     take(&s, "channels: [\n", "");
     T_EQ(s.rc, ERR_CONFIG);
     T_HAS(buf_cstr(&s.faults), "F/c.yaml:2: not YAML: ");
-    T_NULL(strstr(buf_cstr(&s.faults), "missing"));
+    T_TRUE(lacks(&s.faults, "missing"));
     drop(&s);
     read_json(&s, "{\"host\":\"native\",\"config_file\":\"/nowhere/c.yaml\"}");
     T_EQ(s.rc, ERR_CONFIG);

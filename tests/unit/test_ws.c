@@ -649,6 +649,7 @@ static void the_handshake(void)
     T_HAS(buf_cstr(&b), "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: ");
     T_HAS(buf_cstr(&b), mine.key);
     T_EQ(strlen(mine.key), 24);
+    T_MUST(buf_cstr(&b) != NULL);
     T_TRUE(strstr(buf_cstr(&b), "Extensions") == NULL);
     buf_free(&b);
 }
