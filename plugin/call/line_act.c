@@ -206,22 +206,10 @@ static bool spoken(const struct line_action *a)
     return a->kind == ACT_ANNOUNCE || a->kind == ACT_DTMF;
 }
 
-static void taken(struct step *s, struct line_action *a)
+/* What follows says whether it was done. */
+static void watch(struct step *s, struct line_action *a)
 {
-    uint32_t more = a->kind == ACT_COLLECT ? DIGITS_MS : spoken(a) ? ANNOUNCE_MS : REFER_MS;
-
-    a->step = STEP_TAKEN;
-    a->deadline_wall_ms = s->t + more;
-    line_changed(s);
-}
-
-static void unanswered(struct step *s, struct line_action *a)
-{
-    a->job.n = 0;
-    if (spoken(a))
-        act_over(s, a, ACTION_UNCERTAIN, "the carrier's answer was lost");
-    else /* what follows says whether it was done */
-        a->deadline_wall_ms = s->t + (a->kind == ACT_COLLECT ? DIGITS_MS : REFER_MS);
+    a->deadline_wall_ms = s->t + (a->kind == ACT_COLLECT ? DIGITS_MS : spoken(a) ? ANNOUNCE_MS : REFER_MS);
     line_changed(s);
 }
 
@@ -234,7 +222,8 @@ bool acts_done(struct step *s, const struct line_event *ev)
             continue;
         a->job.n = 0;
         if (answered_well(ev->u.answer.http_status)) {
-            taken(s, a);
+            a->step = STEP_TAKEN;
+            watch(s, a);
         } else if (answered_nothing(ev)) {
             if (a->kind == ACT_TRANSFER)
                 line_tell(s, TELL_REFERRED, STR(""));
@@ -243,7 +232,7 @@ bool acts_done(struct step *s, const struct line_event *ev)
             job_failed(s, &a->job);
             line_changed(s);
         } else if (answered_unknown(ev)) {
-            unanswered(s, a);
+            watch(s, a); /* it may have come there: its words are asked for, and stay until then */
         } else {
             struct str said = line_quote(s, ev->u.answer.message, 100);
             struct str why = line_say(s, "the carrier refused it (HTTP %d): %.*s", ev->u.answer.http_status,
@@ -309,7 +298,8 @@ static void send_run(struct step *s, struct line_action *a, bool needs_leg)
         else if (job_free(s, &a->job))
             act_send(s, a);
     } else if (job_late(s, &a->job)) {
-        unanswered(s, a);
+        a->job.n = 0;
+        watch(s, a);
     }
 }
 

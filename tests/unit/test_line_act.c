@@ -158,9 +158,9 @@ static void mute(void)
 
 static void digits_once(void)
 {
-    static const struct { int status; bool sent; enum line_action_state state; } v[] = {
-        {200, true, ACTION_DOING}, {400, true, ACTION_FAILED}, {0, true, ACTION_UNCERTAIN},
-        {503, true, ACTION_UNCERTAIN}, {0, false, ACTION_DOING}, {429, true, ACTION_DOING}};
+    static const struct { int status; bool sent; enum line_action_state state; bool again; } v[] = {
+        {200, true, ACTION_DOING, false}, {400, true, ACTION_FAILED, false}, {0, true, ACTION_DOING, false},
+        {503, true, ACTION_DOING, false}, {0, false, ACTION_DOING, true}, {429, true, ACTION_DOING, true}};
 
     for (unsigned i = 0; i < sizeof v / sizeof v[0]; i++) {
         talk();
@@ -180,7 +180,7 @@ static void digits_once(void)
         lk_answer_full(&k, lk_last(&k, LINE_CMD_PLAY_DIGITS, ""), v[i].status, v[i].sent, "", "");
         T_EQ(lk_state(&k, "a1"), v[i].state);
         lk_wait(&k, 3000);
-        T_EQ(lk_count(&k, LINE_CMD_PLAY_DIGITS, ""), v[i].state == ACTION_DOING && v[i].status != 200 ? 2 : 1);
+        T_EQ(lk_count(&k, LINE_CMD_PLAY_DIGITS, ""), v[i].again ? 2 : 1);
     }
 }
 
@@ -203,6 +203,22 @@ static void digits_played(void)
     T_EQ(lk_state(&k, "a3"), ACTION_UNCERTAIN);
     lk_wait(&k, 10000);
     T_EQ(lk_count(&k, LINE_CMD_PLAY_DIGITS, ""), 3);
+}
+
+/* The answer is lost: that the carrier tells their end is enough; otherwise nobody knows. */
+static void digits_without_an_answer(void)
+{
+    talk();
+    lk_act(&k, "a1", ACT_DTMF, "", "12#");
+    lk_answer_full(&k, lk_last(&k, LINE_CMD_PLAY_DIGITS, "caller"), 0, true, "", "");
+    T_EQ(lk_state(&k, "a1"), ACTION_DOING);
+    lk_room(&k, ROOM_ANNOUNCED, "", "");
+    T_EQ(lk_state(&k, "a1"), ACTION_DONE);
+    lk_act(&k, "a2", ACT_DTMF, "", "3");
+    lk_answer_full(&k, lk_last(&k, LINE_CMD_PLAY_DIGITS, "caller"), 0, true, "", "");
+    lk_wait(&k, 50000);
+    T_EQ(lk_state(&k, "a2"), ACTION_UNCERTAIN);
+    T_EQ(lk_count(&k, LINE_CMD_PLAY_DIGITS, ""), 2);
 }
 
 static void digits_over_a_restart(void)
@@ -598,6 +614,7 @@ int main(void)
     T_RUN(digits_once);
     T_RUN(digits_over_a_restart);
     T_RUN(digits_played);
+    T_RUN(digits_without_an_answer);
     T_RUN(announce);
     T_RUN(collect);
     T_RUN(blind);
