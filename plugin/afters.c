@@ -18,6 +18,7 @@
 #include "plugin/afters_files.h"
 #include "plugin/afters_report.h"
 #include "plugin/afters_text.h"
+#include "plugin/afters_work.h"
 #include "plugin/app.h"
 #include "plugin/base/clock.h"
 #include "plugin/base/json.h"
@@ -27,7 +28,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ROWS_AT_ONCE 4u
+#define ASKED_AT_ONCE 4u /* where the host has a part in it: it may be a turn of the agent */
+#define ROWS_AT_ONCE 32u /* of ours alone: the database takes them together */
 #define ROWS_LOADED 200u
 #define ATTEMPTS_MAX 12u     /* about two hours with the pauses below */
 #define PAUSE_MS 2000u
@@ -36,23 +38,9 @@
 #define TEXT_BYTES (1u << 20)
 #define SUMMARY_WORDS 80
 
-struct work { /* a row under way */
-    struct work *next;
-    struct afters *owner;
-    char *id, *call, *kind, *state, *payload;
-    unsigned attempts;
-    uint64_t made_at, due_ms; /* due: monotonic */
-    bool running, forgotten;
-    uint64_t token;           /* the host's request, 0 none */
-    uint64_t step_by_ms;
-    struct json *doc;         /* of the payload */
-    char *text;               /* made by an earlier part of the step */
-};
-
 struct afters {
     struct app *app;
-    struct work *first;
-    unsigned running;
+    struct works works;
     struct timer *timer;
 };
 
@@ -60,13 +48,6 @@ struct afters {
 
 static void work_free(struct work *w)
 {
-    struct work **at = &w->owner->first;
-
-    while (*at != NULL && *at != w)
-        at = &(*at)->next;
-    if (*at == w)
-        *at = w->next;
-    w->owner->running -= w->running ? 1 : 0;
     if (w->token != 0)
         host_forget(w->owner->app->host, w->token);
     json_free(w->doc);
@@ -79,16 +60,19 @@ static void work_free(struct work *w)
     mem_free(w);
 }
 
-static struct work *work_new(struct afters *as, const struct outbox_row *row)
+static void work_end(struct work *w)
 {
-    struct work *w;
+    works_take(&w->owner->works, w);
+    work_free(w);
+}
 
-    for (w = as->first; w != NULL; w = w->next)
-        if (str_eqc(row->id, w->id))
-            return NULL;
-    w = MEM_NEW(struct work);
+/* One that is in hand already stays as it is. */
+static void work_begin(struct afters *as, const struct outbox_row *row)
+{
+    struct work *w = works_find(&as->works, row->id) == NULL ? MEM_NEW(struct work) : NULL;
+
     if (w == NULL)
-        return NULL;
+        return;
     w->owner = as;
     w->id = str_dup(row->id);
     w->call = str_dup(row->call);
@@ -97,28 +81,19 @@ static struct work *work_new(struct afters *as, const struct outbox_row *row)
     w->payload = str_dup(row->payload);
     w->attempts = row->attempts;
     w->made_at = row->made_at;
-    w->next = as->first;
-    as->first = w;
     if (w->id == NULL || w->call == NULL || w->kind == NULL || w->state == NULL || w->payload == NULL ||
-        json_parse(&w->doc, str_of(w->payload), NULL) < 0) {
+        json_parse(&w->doc, str_of(w->payload), NULL) < 0)
         work_free(w);
-        return NULL;
-    }
-    return w;
+    else
+        works_add(&as->works, w);
 }
 
 static void pump(struct afters *as);
 
 static void arm(struct afters *as)
 {
-    uint64_t at = 0;
+    uint64_t at = works_due(&as->works);
 
-    for (const struct work *w = as->first; w != NULL; w = w->next) {
-        uint64_t due = w->running ? w->step_by_ms : w->due_ms;
-
-        if (at == 0 || due < at)
-            at = due;
-    }
     if (at != 0)
         timer_set(as->timer, at);
     else
@@ -137,7 +112,7 @@ int afters_put(struct afters *as, const char *kind, struct str call, struct str 
         log_error(&as->app->log, "%.*s: what is owed after it (%s) could not be queued", STR_ARG(call), kind);
         return rc;
     }
-    (void)work_new(as, &row);
+    work_begin(as, &row);
     timer_set(as->timer, loop_now_ms(as->app->loop));
     return 0;
 }
@@ -174,7 +149,7 @@ static void finish(struct work *w, const char *state, const char *error)
     if (!w->forgotten)
         save(w, state, error, 0);
     w->token = 0;
-    work_free(w);
+    work_end(w);
     pump(as);
 }
 
@@ -193,8 +168,7 @@ static void again(struct work *w, const char *error)
         pause *= 2;
     w->due_ms = loop_now_ms(as->app->loop) + pause;
     save(w, w->state, error, clock_wall_ms() + pause);
-    as->running--;
-    w->running = false;
+    works_move(&as->works, w, WORK_PAUSED);
     w->token = 0;
     pump(as);
 }
@@ -523,8 +497,7 @@ static void start(struct work *w)
                  {"wake", step_wake},       {"handoff", step_send}, {"missed", step_send},
                  {"late", step_send},       {"told", step_send},       {"report", step_report}};
 
-    w->running = true;
-    w->owner->running++;
+    works_move(&w->owner->works, w, WORK_RUNNING);
     w->step_by_ms = loop_now_ms(w->owner->app->loop) + STEP_MS;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         if (strcmp(w->kind, kinds[i].kind) == 0) {
@@ -535,24 +508,14 @@ static void start(struct work *w)
     finish(w, "failed", "an unknown kind");
 }
 
-static struct work *next_due(struct afters *as)
-{
-    uint64_t now = loop_now_ms(as->app->loop);
-    struct work *best = NULL;
-
-    for (struct work *w = as->first; w != NULL; w = w->next)
-        if (!w->running && w->due_ms <= now && (best == NULL || w->made_at <= best->made_at))
-            best = w;
-    return best;
-}
-
 static void pump(struct afters *as)
 {
+    unsigned at_once = host_serves(as->app->host) ? ASKED_AT_ONCE : ROWS_AT_ONCE;
     struct work *w;
 
     if (as->app->phase >= APP_STOPPING)
         return; /* what is owed is on disk for the next start; the index may be closed already */
-    while (as->running < ROWS_AT_ONCE && (w = next_due(as)) != NULL)
+    while (as->works.n[WORK_RUNNING] < at_once && (w = works_next(&as->works, loop_now_ms(as->app->loop))) != NULL)
         start(w);
     arm(as);
 }
@@ -568,9 +531,8 @@ static void on_timer(void *arg)
     struct afters *as = arg;
     uint64_t now = loop_now_ms(as->app->loop);
 
-    for (struct work *w = as->first, *next; w != NULL; w = next) {
-        next = w->next;
-        if (!w->running || w->token == 0 || w->step_by_ms > now)
+    for (struct work *w = as->works.first[WORK_RUNNING]; w != NULL; w = w->next) {
+        if (w->token == 0 || w->step_by_ms > now)
             continue;
         host_cancel(as->app->host, w->token);
         host_forget(as->app->host, w->token);
@@ -640,7 +602,7 @@ static void on_rows(void *arg, int rc, const struct outbox_row *rows, unsigned n
         return;
     }
     for (unsigned i = 0; i < n; i++)
-        (void)work_new(as, &rows[i]);
+        work_begin(as, &rows[i]);
     if (n > 0)
         log_info(&as->app->log, "%u things are still owed from earlier calls", n);
     pump(as);
@@ -649,15 +611,17 @@ static void on_rows(void *arg, int rc, const struct outbox_row *rows, unsigned n
 /* What waits for the database or the index ends with that answer. */
 void afters_forget(struct afters *as, struct str call)
 {
-    for (struct work *w = as->first, *next; w != NULL; w = next) {
-        next = w->next;
-        if (!str_eqc(call, w->call))
-            continue;
-        w->forgotten = true;
-        if (w->token != 0)
-            host_cancel(as->app->host, w->token);
-        if (!w->running || w->token != 0)
-            work_free(w);
+    for (unsigned place = 0; place < WORK_PLACES; place++) {
+        for (struct work *w = as->works.first[place], *next; w != NULL; w = next) {
+            next = w->next;
+            if (!str_eqc(call, w->call))
+                continue;
+            w->forgotten = true;
+            if (w->token != 0)
+                host_cancel(as->app->host, w->token);
+            if (place != WORK_RUNNING || w->token != 0)
+                work_end(w);
+        }
     }
 }
 
@@ -687,8 +651,9 @@ void afters_close(struct afters *as)
 {
     if (as == NULL)
         return;
-    while (as->first != NULL)
-        work_free(as->first);
+    for (unsigned place = 0; place < WORK_PLACES; place++)
+        while (as->works.first[place] != NULL)
+            work_end(as->works.first[place]);
     timer_close(as->timer);
     mem_free(as);
 }
