@@ -60,12 +60,13 @@ struct feeder { /* brings webhooks; the answers are counted only */
     int fd;
     size_t got;
     char answer[1024];
-    unsigned in_flight;
+    bool in_flight;
+    uint64_t number; /* of the call it brought last */
 };
 
 struct service {
     SSL_CTX *tls;
-    int ep, listener, port;
+    int ep, listener, port, plugin_port;
     struct conn *bands[CONNS_MAX]; /* open sidebands */
     unsigned n_bands;
     uint64_t attached, last_us, accepted, answered, bad, pongs;
@@ -483,39 +484,59 @@ static void on_listener(int listener)
 
 /* ---- Webhooks ---- */
 
+static void feeder_open(struct feeder *f)
+{
+    struct epoll_event ev = {.events = EPOLLIN, .data.ptr = f};
+
+    f->fd = connect_local(s.plugin_port);
+    f->got = 0;
+    if (epoll_ctl(s.ep, EPOLL_CTL_ADD, f->fd, &ev) != 0)
+        die("epoll");
+}
+
+static void feeder_send(struct feeder *f)
+{
+    char mac[LOAD_MAC_CHARS + 1];
+
+    webhook_sign(&s.hook, f->number, mac);
+    webhook_send(&s.hook, f->fd, f->number, mac);
+}
+
+/* A connection that was idle for too long is closed by the plugin; a request that met that goes over the next one. */
 static void on_feeder(struct feeder *f)
 {
     ssize_t n = read(f->fd, f->answer + f->got, sizeof f->answer - 1 - f->got);
 
-    if (n == 0 && !f->in_flight) { /* idle for too long */
-        (void)epoll_ctl(s.ep, EPOLL_CTL_DEL, f->fd, NULL);
+    if (n <= 0) {
+        if (f->got > 0)
+            die("the plugin closed a connection in the middle of an answer");
+        (void)close(f->fd);
+        feeder_open(f);
+        if (f->in_flight)
+            feeder_send(f);
         return;
     }
-    if (n <= 0)
-        die("the plugin closed a connection");
     f->got += (size_t)n;
     f->answer[f->got] = '\0';
     if (!answer_whole(f->answer, f->got)) /* one request in flight on each: nothing follows */
         return;
     s.bad += strncmp(f->answer, "HTTP/1.1 200", 12) != 0;
     s.answered++;
-    f->in_flight = 0;
+    f->in_flight = false;
     f->got = 0;
 }
 
 static void feed_next(void)
 {
-    char mac[LOAD_MAC_CHARS + 1];
-
     for (unsigned i = 0; i < FEEDERS; i++) {
         struct feeder *f = &s.feeders[i];
 
         if (f->in_flight)
             continue;
-        webhook_sign(&s.hook, s.first + s.asked, mac);
-        f->in_flight = 1;
+        f->in_flight = true;
+        f->number = s.first + s.asked;
         s.asked_us[s.asked] = now_us();
-        webhook_send(&s.hook, f->fd, s.first + s.asked, mac);
+        feeder_send(f);
         s.asked++;
         return;
     }
@@ -579,12 +600,10 @@ static void do_calls(int port, uint64_t first, uint64_t n, double rate, double l
 
     if (n > CALLS_MAX)
         die("calls");
+    s.plugin_port = port;
     for (unsigned i = 0; i < FEEDERS; i++) {
-        struct epoll_event ev = {.events = EPOLLIN, .data.ptr = &s.feeders[i]};
-
-        s.feeders[i] = (struct feeder){.fd = connect_local(port)};
-        if (epoll_ctl(s.ep, EPOLL_CTL_ADD, s.feeders[i].fd, &ev) != 0)
-            die("epoll");
+        s.feeders[i] = (struct feeder){0};
+        feeder_open(&s.feeders[i]);
     }
     s.hook = (struct webhook){.later_s = s.later_s};
     webhook_begin(&s.hook, "realtime.call.incoming");
@@ -607,7 +626,10 @@ static void do_calls(int port, uint64_t first, uint64_t n, double rate, double l
             moved = s.answered + s.accepted + s.attached + s.n_bands;
             moved_us = now_us();
         }
-        late(moved_us, "calls");
+        late(moved_us, s.answered - answered < n             ? "calls: a webhook is not answered" :
+                       s.accepted - done + s.bad - bad < n   ? "calls: one is not accepted" :
+                       s.attached - bands + s.bad - bad < n  ? "calls: a sideband does not come" :
+                                                               "calls: a sideband does not end");
     }
     printf("{\"calls\":%llu,\"bad\":%llu,\"seconds\":%.3f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f,\"cpu_s\":%.3f}\n",
            (unsigned long long)n, (unsigned long long)(s.bad - bad), (double)(now_us() - begun) / 1e6, times_ms(&s.took, 0.5),

@@ -6,7 +6,7 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
-import { tmpdir, waitFor } from '../lib/util.mjs';
+import { belowOf, tmpdir, waitFor } from '../lib/util.mjs';
 import * as kit from './kit.mjs';
 
 const CALLER = '+15551234567'; // of kit.incoming()
@@ -14,12 +14,7 @@ const dayMs = 86400000;
 const vocabulary = Array.from({ length: 5000 }, (_, i) => `w${(i * 7919 % 5000).toString(36)}`);
 const common = 'the meeting about with project plan and call note garden house budget of from week friend train'.split(' ');
 
-/* A generator of our own, so that each run reads the same files. */
-let state = 7;
-const random = (n) => {
-  state = (state * 1103515245 + 12345) % 2147483648;
-  return state % n;
-};
+const random = belowOf(7); // so that each run reads the same files
 const words = (bytes) => {
   let text = '';
   while (text.length < bytes)

@@ -10,7 +10,7 @@ import path from 'node:path';
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import { spawnSync } from 'node:child_process';
-import { buildDir, projectDir } from '../lib/util.mjs';
+import { belowOf, buildDir, projectDir } from '../lib/util.mjs';
 
 const packages = process.env.OCV_NUMBERS ?? path.join(projectDir, 'build/tools/numbers/node_modules');
 const load = (name) => import(pathToFileURL(path.join(packages, name)).href);
@@ -32,14 +32,7 @@ function ask(questions) {
 }
 const kindsOf = (numbers) => ask([{ numbers }])[0].kinds;
 
-/* A generator of our own, so that a failure comes again. */
-let seed = 20260004;
-function random(n) {
-  seed = (seed + 0x6d2b79f5) >>> 0;
-  let x = Math.imul(seed ^ (seed >>> 15), seed | 1);
-  x ^= x + Math.imul(x ^ (x >>> 7), x | 61);
-  return ((x ^ (x >>> 14)) >>> 0) % n;
-}
+const random = belowOf(20260004);
 
 /** What libphonenumber-js says; null where it reads the digits as another number. */
 function judged(number) {

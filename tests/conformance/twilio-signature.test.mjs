@@ -9,6 +9,7 @@ import { createHmac } from 'node:crypto';
 import twilio from 'twilio';
 import webhooks from 'twilio/lib/webhooks/webhooks.js';
 import { ask } from './cli.mjs';
+import { belowOf } from '../lib/util.mjs';
 
 const token = '0123456789abcdef0123456789abcdef';
 const other = 'fedcba9876543210fedcba9876543210';
@@ -147,17 +148,8 @@ test('an unsigned body is refused, where the library leaves that to its caller',
   assert.equal(answer.result, 'denied');
 });
 
-/* A reproducible sequence of numbers below n. */
-function numbers(seed) {
-  let state = seed;
-  return (n) => {
-    state = (Math.imul(state, 1103515245) + 12345) >>> 0;
-    return (state >>> 8) % n;
-  };
-}
-
 test('what was damaged is refused by both', () => {
-  const below = numbers(9);
+  const below = belowOf(9);
   const body = formOf(typical);
   const url = `${base}?ref=0123456789abcdef&party=caller`;
   const signature = webhooks.getExpectedTwilioSignature(token, url, objectOf(body));

@@ -8,7 +8,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, test as nodeTest } from 'node:test';
 import { gatewaySkip, startGateway } from '../lib/gateway.mjs';
-import { sleep, waitFor } from '../lib/util.mjs';
+import { belowOf, sleep, waitFor } from '../lib/util.mjs';
 import { startModel, startOpenAI, startTelegram } from '../sim/index.mjs';
 
 const ADA = '+15550003333'; // linked with telegram:777
@@ -18,8 +18,7 @@ const CALLS = 4; // that end around each
 const skip = gatewaySkip || (process.env.OCV_PRELOAD && 'it has nothing for a sanitizer that others have not');
 const test = (name, run) => nodeTest(name, { skip }, run);
 const seed = Number(process.env.OCV_SEED ?? 5);
-let random = seed;
-const below = (n) => { random = (random * 1103515245 + 12345) % 2147483648; return random % n; };
+const below = belowOf(seed);
 
 let gateway;
 let model;

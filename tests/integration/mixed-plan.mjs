@@ -3,17 +3,7 @@
  * What happens in one life of a mixed load, and when its host dies: told by seed and number alone, so the same two make
  * the same plan. When things happen is counted from a start of the host, so that a slow machine changes little.
  */
-
-/** mulberry32: numbers in [0, 1) that are the same for the same seed. */
-export function randomOf(seed) {
-  let a = seed >>> 0;
-  return () => {
-    a = (a + 0x6d2b79f5) >>> 0;
-    let x = Math.imul(a ^ (a >>> 15), a | 1);
-    x = (x + Math.imul(x ^ (x >>> 7), x | 61)) ^ x;
-    return ((x ^ (x >>> 14)) >>> 0) / 4294967296;
-  };
-}
+import { randomOf } from '../lib/util.mjs';
 
 /** What a death can wait for: the n-th of these that is seen from outside, or nothing but time. */
 export const SIGHTS = ['webhook', 'accept', 'reject', 'attached', 'hangup', 'run', 'acting', 'dial', 'model', 'room',

@@ -3,23 +3,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { freePort, waitFor } from '../lib/util.mjs';
+import { freePort, randomOf, waitFor } from '../lib/util.mjs';
 import { KNOWN, assertTold, requestsOf, rig } from './native-kit.mjs';
 
 const CALLS = 60;
 const KILLS = 8;
 const SETTLE_MS = 150; // what was told so shortly before a kill may not be durable yet
-
-/* mulberry32 */
-function random(seed) {
-  let a = seed >>> 0;
-  return () => {
-    a = (a + 0x6d2b79f5) >>> 0;
-    let x = Math.imul(a ^ (a >>> 15), a | 1);
-    x = (x + Math.imul(x ^ (x >>> 7), x | 61)) ^ x;
-    return ((x ^ (x >>> 14)) >>> 0) / 4294967296;
-  };
-}
 
 /* A caller who is patient: a line that was away loses answers, and then nobody may wait for them. */
 async function converse(call, next) {
@@ -38,7 +27,7 @@ async function converse(call, next) {
 test(`${CALLS} calls and ${KILLS} kills`, async (t) => {
   const seed = Number(process.env.OCV_SEED ?? Date.now() % 1000000);
   t.diagnostic(`OCV_SEED=${seed}`);
-  const next = random(seed);
+  const next = randomOf(seed);
   const made = await rig(t, { sim: { speed: 20, validate: 0.2, timing: { ringMs: 60000 },
     retryMs: Array(60).fill(300) },
   rules: [{ match: /number/, delayMs: 400, reply: 'It is forty-two.', chunks: 3, chunkMs: 60 }],

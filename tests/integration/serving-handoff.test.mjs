@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { test as nodeTest } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { slower, tmpdir, waitFor } from '../lib/util.mjs';
+import { belowOf, slower, tmpdir, waitFor } from '../lib/util.mjs';
 import { RC, servingSkip, startServing } from '../lib/serving.mjs';
 import { KNOWN, rig } from './native-kit.mjs';
 
@@ -82,8 +82,7 @@ test('kill -9 while it is being sent: one repeat, which says so; then nothing mo
 test('kill -9 at random points between asked and delivered', async (t) => {
   const d = await desk(t);
   const seed = Number(process.env.OCV_SEED ?? 11);
-  let s = seed;
-  const random = (n) => { s = (s * 1103515245 + 12345) % 2147483648; return s % n; };
+  const random = belowOf(seed);
   d.serving.answers['message.send'] = async (request) => {
     d.took(request);
     await sleep(random(15));

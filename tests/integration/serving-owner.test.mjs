@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { test as nodeTest } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { waitFor } from '../lib/util.mjs';
+import { belowOf, waitFor } from '../lib/util.mjs';
 import { RC, servingSkip, startServing } from '../lib/serving.mjs';
 import { defaultBrain } from '../sim/brain.mjs';
 import { BOB, lineRig } from './line-kit.mjs';
@@ -216,8 +216,7 @@ test('who is called for themselves is not asked in their chat', async (t) => {
 
 test('kill -9 at random points of a question and its answer', async (t) => {
   const seed = Number(process.env.OCV_SEED ?? 7);
-  let s = seed;
-  const random = (n) => { s = (s * 1103515245 + 12345) % 2147483648; return s % n; };
+  const random = belowOf(seed);
   const d = await desk(t);
   d.serving.answers['message.send'] = async (request) => {
     await sleep(random(30));

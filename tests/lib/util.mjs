@@ -179,3 +179,26 @@ export function openOf(pid) {
   }
   return open;
 }
+
+/* mulberry32: 32 bits at a time that are the same for the same seed, so that a failure comes again. */
+function bitsOf(seed) {
+  let a = seed >>> 0;
+  return () => {
+    a = (a + 0x6d2b79f5) >>> 0;
+    let x = Math.imul(a ^ (a >>> 15), a | 1);
+    x ^= x + Math.imul(x ^ (x >>> 7), x | 61);
+    return (x ^ (x >>> 14)) >>> 0;
+  };
+}
+
+/** Numbers in [0, 1) of a seed. */
+export function randomOf(seed) {
+  const bits = bitsOf(seed);
+  return () => bits() / 4294967296;
+}
+
+/** Whole numbers below n of a seed. */
+export function belowOf(seed) {
+  const bits = bitsOf(seed);
+  return (n) => bits() % n;
+}

@@ -75,6 +75,14 @@ static inline void kit_init(struct kit *k)
     log_init(&k->log, kit_sink, k, LOG_DEBUG);
 }
 
+/* Another process's store in the same directory, as far as a process can play two. */
+static inline void kit_init_beside(struct kit *k, const struct kit *other)
+{
+    kit_init(k);
+    (void)rmdir(k->dir);
+    (void)str_copy(k->dir, sizeof k->dir, str_of(other->dir));
+}
+
 static inline int kit_try(struct kit *k, uint32_t busy_ms, struct err *e)
 {
     struct store_config c = {.dir = k->dir, .log = &k->log, .wake = kit_wake, .gather = k->gather, .ctx = k,

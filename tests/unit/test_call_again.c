@@ -37,13 +37,19 @@ static void a_response_that_begins_late(void)
     kit_close(&kit);
 }
 
-static void a_late_response_does_not_speak_of_what_came_after_it(void)
+/* The model asked, and its answer is here. */
+static void asked_and_answered(void)
 {
     struct call_output q = kit_question("call_1");
 
     kit_live(&kit, kit_settings());
     kit_calls(&kit, "resp_call", &q, 1);
     kit_result(&kit, "call_1", 0, "Sunny.");
+}
+
+static void a_late_response_does_not_speak_of_what_came_after_it(void)
+{
+    asked_and_answered();
     T_EQ(kit.asks, 2);
     kit_run(&kit, 5000); /* no answer */
     kit_speak(&kit, "resp_late");
@@ -128,11 +134,7 @@ static void an_output_that_is_seen_after_it_was_asked_again(void)
 
 static void an_output_that_was_seen_before_the_line_was_lost(void)
 {
-    struct call_output q = kit_question("call_1");
-
-    kit_live(&kit, kit_settings());
-    kit_calls(&kit, "resp_call", &q, 1);
-    kit_result(&kit, "call_1", 0, "Sunny.");
+    asked_and_answered();
     kit_item(&kit, CALL_EV_ITEM_ADDED, kit.output[0].item_id);
     kit_run(&kit, 1000);
     kit_lost(&kit, 0);

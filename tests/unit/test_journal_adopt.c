@@ -13,9 +13,7 @@ static void only_the_dead_are_inherited(void)
     char item[20];
 
     kit_init(&a);
-    kit_init(&b);
-    kit_rm(b.dir);
-    (void)str_copy(b.dir, sizeof b.dir, str_of(a.dir));
+    kit_init_beside(&b, &a);
     kit_open(&a, 0);
     kit_open(&b, 0);
     T_EQ(claim(&a, "call_1", "rtc_1", "sip_1"), JOURNAL_NEW);
@@ -84,9 +82,7 @@ static void two_adopt_at_once(void)
     char id[20], openai[20];
 
     kit_init(&a);
-    kit_init(&b);
-    kit_rm(b.dir);
-    (void)str_copy(b.dir, sizeof b.dir, str_of(a.dir));
+    kit_init_beside(&b, &a);
     kit_open(&a, 0);
     for (unsigned i = 0; i < N; i++) {
         (void)snprintf(id, sizeof id, "call_%02u", i);

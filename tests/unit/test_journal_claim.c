@@ -124,9 +124,7 @@ static void others_claims_are_seen(void)
     unsigned wrong = 0;
 
     kit_init(&a);
-    kit_init(&b);
-    kit_rm(b.dir);
-    (void)str_copy(b.dir, sizeof b.dir, str_of(a.dir));
+    kit_init_beside(&b, &a);
     kit_open(&a, 5000);
     kit_open(&b, 5000);
     for (unsigned i = 0; i < N; i++) {

@@ -399,9 +399,7 @@ static void two_in_one_process(void)
     memset(oa, 0, sizeof oa);
     memset(ob, 0, sizeof ob);
     kit_init(&a);
-    kit_init(&b);
-    kit_rm(b.dir);
-    (void)str_copy(b.dir, sizeof b.dir, str_of(a.dir));
+    kit_init_beside(&b, &a);
     kit_open(&a, 5000);
     kit_open(&b, 5000);
     T_FALSE(str_eq(store_owner(a.s), store_owner(b.s)));
@@ -643,9 +641,7 @@ static void corrupt_but_in_use(void)
     struct stat st;
 
     kit_init(&a);
-    kit_init(&b);
-    kit_rm(b.dir);
-    (void)str_copy(b.dir, sizeof b.dir, str_of(a.dir));
+    kit_init_beside(&b, &a);
     kit_open(&a, 0);
     T_OK(kit_sql(&a, MAKE_LIST));
     T_OK(kit_sql(&a, FILL));
