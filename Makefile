@@ -71,7 +71,7 @@ LIBS := -l:libssl.a -l:libcrypto.a -Wl,--as-needed $(DYNLIBS) -Wl,--no-as-needed
 
 # One archive a folder. `plugin` is plugin/*.c alone.
 FOLDERS := plugin/base plugin/proto plugin/call plugin/net memory plugin/realtime plugin/carrier \
-           sessions plugin
+           sessions plugin/config plugin
 name_of = $(subst /,-,$(1))
 srcs_of = $(sort $(wildcard $(1)/*.c))
 objs_of = $(patsubst %.c,$(B)/obj/%.o,$(call srcs_of,$(1)))
@@ -158,7 +158,7 @@ $(B)/gen/number_table.c: scripts/gen-numbers.mjs $(NUMBERS)/package.stamp
 
 # $(1): folder
 define archive
-$(call lib_of,$(1)): $(call objs_of,$(1)) $(if $(filter plugin,$(1)),$(GEN_OBJ)) $(if $(filter sessions,$(1)),$(NUMBERS_OBJ))
+$(call lib_of,$(1)): $(call objs_of,$(1)) $(if $(filter plugin/config,$(1)),$(GEN_OBJ)) $(if $(filter sessions,$(1)),$(NUMBERS_OBJ))
 	@mkdir -p $$(@D); rm -f $$@
 	$$(call say,AR,$$@)
 	$(Q)ar rcsD $$@ $$(if $(TOLERANT),$$$$(ls $$^ 2>/dev/null),$$^)
@@ -224,6 +224,7 @@ below_memory := plugin/base
 below_plugin-realtime := plugin/base plugin/proto plugin/call plugin/net
 below_plugin-carrier := plugin/base plugin/proto plugin/call plugin/net
 below_sessions := plugin/base plugin/call memory
+below_plugin-config := plugin/base plugin/proto plugin/call memory sessions
 below_plugin := $(filter-out plugin,$(FOLDERS))
 HASH := \#
 included = $(sort $(shell sed -nE 's,^$(HASH)include "((plugin|memory|sessions)(/[a-z_0-9]+)?)/[a-z_0-9]+\.h".*,\1,p' $(1)))

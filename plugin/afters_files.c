@@ -9,7 +9,7 @@
 #include "plugin/base/id.h"
 #include "plugin/base/json.h"
 #include "plugin/base/mem.h"
-#include "plugin/config.h"
+#include "plugin/config/config.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -8,7 +8,7 @@
 #include "plugin/app.h"
 #include "plugin/base/json.h"
 #include "plugin/base/mem.h"
-#include "plugin/config.h"
+#include "plugin/config/config.h"
 #include "plugin/questions.h"
 
 #include <string.h>

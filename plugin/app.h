@@ -8,7 +8,7 @@
 #include "plugin/base/buf.h"
 #include "plugin/base/err.h"
 #include "plugin/base/log.h"
-#include "plugin/config.h"
+#include "plugin/config/config.h"
 #include "plugin/host.h"
 #include "sessions/caller.h"
 

@@ -5,26 +5,12 @@
  * Bearer tokens of the API (RFC 6750): who may ask what. Only SHA-256 of each is kept, which is enough for tokens
  * that nobody can guess. Owner: the app; immutable once made, any thread.
  */
-#include "plugin/base/err.h"
-#include "plugin/base/str.h"
+#include "plugin/config/config_token.h"
 
 #define BEARER_TOKENS_MAX 64u
 
-enum bearer_scope {
-    SCOPE_READ = 1 << 0,  /* look at everything but exports */
-    SCOPE_STEER = 1 << 1, /* place calls, do things to them */
-    SCOPE_ADMIN = 1 << 2  /* all of it: forget, export, link, back up, check */
-};
-
 struct config;
 struct bearers;
-
-/*
- * What stands in channels.voice.api.tokens: "read,steer 64-hex-digits". *scopes: of enum bearer_scope. ERR_INVALID.
- */
-int bearer_read(struct str text, unsigned *scopes, unsigned char hash[32]);
-/* "sha256:" and 64 hex digits, as api.token may be written. ERR_INVALID. */
-int bearer_hash_read(struct str text, unsigned char hash[32]);
 
 /* first: the token of <state_dir>/api-token, or "" without one; it may do everything, as may api.token. ERR_NOMEM. */
 int bearers_open(struct bearers **out, const struct config *c, struct str first);

@@ -6,7 +6,7 @@
 #include "plugin/briefing.h"
 #include "plugin/calls.h"
 #include "plugin/costs.h"
-#include "plugin/config.h"
+#include "plugin/config/config.h"
 #include "plugin/natives.h"
 #include "plugin/prompt.h"
 #include "plugin/net/loop.h"

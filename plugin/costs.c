@@ -8,7 +8,7 @@
 #include "plugin/base/json.h"
 #include "plugin/base/mem.h"
 #include "plugin/base/zone.h"
-#include "plugin/config.h"
+#include "plugin/config/config.h"
 
 #include <stdio.h>
 #include <time.h>

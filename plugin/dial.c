@@ -8,7 +8,7 @@
 #include "plugin/base/clock.h"
 #include "plugin/base/mem.h"
 #include "plugin/calls.h"
-#include "plugin/config.h"
+#include "plugin/config/config.h"
 #include "plugin/costs.h"
 #include "plugin/drain.h"
 #include "plugin/lines_int.h"

@@ -10,7 +10,7 @@
 #include "plugin/base/mem.h"
 #include "plugin/chats.h"
 #include "plugin/check.h"
-#include "plugin/config.h"
+#include "plugin/config/config.h"
 #include "plugin/drain.h"
 #include "plugin/net/loop.h"
 #include "plugin/routes.h"

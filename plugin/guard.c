@@ -4,7 +4,7 @@
 #include "plugin/app.h"
 #include "plugin/base/mem.h"
 #include "plugin/base/rate.h"
-#include "plugin/config.h"
+#include "plugin/config/config.h"
 #include "plugin/net/loop.h"
 
 #define NUMBERS 8192u

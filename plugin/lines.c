@@ -7,7 +7,7 @@
 #include "plugin/base/json.h"
 #include "plugin/base/mem.h"
 #include "plugin/calls.h"
-#include "plugin/config.h"
+#include "plugin/config/config.h"
 #include "plugin/destinations.h"
 #include "plugin/drain.h"
 

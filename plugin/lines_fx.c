@@ -6,7 +6,7 @@
 #include "plugin/base/json.h"
 #include "plugin/base/mem.h"
 #include "plugin/calls.h"
-#include "plugin/config.h"
+#include "plugin/config/config.h"
 #include "plugin/fetches.h"
 #include "plugin/lines_int.h"
 #include "plugin/notice.h"

@@ -4,7 +4,7 @@
 /* What the model is told and given when a call is accepted: instructions, tools, voice. Pure. */
 #include "plugin/base/buf.h"
 #include "plugin/call/call.h"
-#include "plugin/config.h"
+#include "plugin/config/config.h"
 #include "plugin/natives.h"
 #include "sessions/caller.h"
 

@@ -9,7 +9,7 @@
 #include "plugin/base/clock.h"
 #include "plugin/base/json.h"
 #include "plugin/base/mem.h"
-#include "plugin/config.h"
+#include "plugin/config/config.h"
 #include "plugin/notice.h"
 #include "plugin/screen.h"
 

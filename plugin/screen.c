@@ -5,7 +5,7 @@
 #include "plugin/app.h"
 #include "plugin/base/json.h"
 #include "plugin/calls.h"
-#include "plugin/config.h"
+#include "plugin/config/config.h"
 #include "plugin/costs.h"
 #include "plugin/drain.h"
 #include "plugin/guard.h"

@@ -170,7 +170,7 @@ def config_keys_c(keys):
     made = [key_c(path, key) for path, key in keys]
     return ("/* SPDX-License-Identifier: MIT */\n"
             "/* Generated from plugin.toml by scripts/gen-manifest.py. */\n"
-            '#include "plugin/config_keys.h"\n\n#include <stddef.h>\n\n'
+            '#include "plugin/config/config_keys.h"\n\n#include <stddef.h>\n\n'
             + "".join(lists for lists, _ in made)
             + "\nconst struct config_key config_keys[] = {\n"
             + "".join(entry for _, entry in made)

@@ -3,12 +3,12 @@
  * A configuration file: read as YAML, then as a configuration; or, for an input that begins with '{', a host's section
  * as JSON, and all that the host says. Faults are told, and nothing else happens.
  */
-/* covers: plugin/yaml.c plugin/config.c plugin/config_tree.c plugin/config_check.c plugin/config_rules.c
-           plugin/config_bind.c */
+/* covers: plugin/config/yaml.c plugin/config/config.c plugin/config/config_tree.c plugin/config/config_check.c plugin/config/config_rules.c
+           plugin/config/config_bind.c */
 #include "plugin/base/arena.h"
 #include "plugin/base/json.h"
-#include "plugin/config.h"
-#include "plugin/yaml.h"
+#include "plugin/config/config.h"
+#include "plugin/config/yaml.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <sys/mman.h>

@@ -3,7 +3,7 @@
 #define TESTS_UNIT_CONFIG_KIT_H
 /* What tests of the configuration share: a folder of their own, a file read with what it says. */
 #include "plugin/base/buf.h"
-#include "plugin/config.h"
+#include "plugin/config/config.h"
 #include "tests/unit/t.h"
 
 #include <unistd.h>

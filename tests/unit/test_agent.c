@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "plugin/base/buf.h"
 #include "plugin/base/mem.h"
-#include "plugin/config.h"
+#include "plugin/config/config.h"
 #include "tests/unit/t.h"
 
 #include <sys/stat.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "plugin/base/mem.h"
-#include "plugin/config.h"
-#include "plugin/config_keys.h"
+#include "plugin/config/config.h"
+#include "plugin/config/config_keys.h"
 #include "tests/unit/config_kit.h"
 
 #include <sys/stat.h>

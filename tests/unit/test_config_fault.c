@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "plugin/config.h"
+#include "plugin/config/config.h"
 #include "tests/unit/config_kit.h"
 
 /* ---- faults ---- */

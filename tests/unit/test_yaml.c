@@ -2,7 +2,7 @@
 #include "plugin/base/buf.h"
 #include "plugin/base/err.h"
 #include "plugin/base/mem.h"
-#include "plugin/yaml.h"
+#include "plugin/config/yaml.h"
 #include "tests/unit/t.h"
 
 /* Reads text and writes down what came of it: the tree on one line, the faults on lines of their own. */

@@ -13,9 +13,9 @@
  *   config_fault.c  what was wrong, sorted
  */
 #include "plugin/base/arena.h"
-#include "plugin/config.h"
-#include "plugin/config_keys.h"
-#include "plugin/yaml.h"
+#include "plugin/config/config.h"
+#include "plugin/config/config_keys.h"
+#include "plugin/config/yaml.h"
 
 #define CONFIG_CHANNEL "channels.voice"
 #define CONFIG_TEXT_BYTES_MAX 65536u /* of one value, where its key sets no lower limit */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "plugin/config.h"
+#include "plugin/config/config.h"
 
 #include "plugin/base/mem.h"
 #include "plugin/base/secret.h"
-#include "plugin/config_parts.h"
+#include "plugin/config/config_parts.h"
 
 #include <pwd.h>
 #include <stdatomic.h>

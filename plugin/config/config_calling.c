@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "plugin/base/phone.h"
-#include "plugin/config_parts.h"
+#include "plugin/config/config_parts.h"
 #include "sessions/number.h"
 
 #include <string.h>

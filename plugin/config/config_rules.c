@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "plugin/base/phone.h"
 #include "plugin/base/secret.h"
-#include "plugin/bearer.h"
-#include "plugin/config_parts.h"
+#include "plugin/config/config_token.h"
+#include "plugin/config/config_parts.h"
 #include "plugin/proto/sig.h"
 #include "plugin/proto/url.h"
 
@@ -97,14 +97,14 @@ static void check_tokens(struct config_reader *r)
     unsigned scopes;
 
     for (unsigned i = 0; tokens && i < v->n; i++)
-        if (bearer_read(v->v[i].text, &scopes, hash) < 0)
+        if (config_token_read(v->v[i].text, &scopes, hash) < 0)
             config_value_fault(r, config_key_of(path), v, &v->v[i],
                                "%s must be scopes (read, steer or admin, joined by commas), a blank and the SHA-256 of "
                                "the token, 64 hex digits: read,steer 9f86...; `printf %%s \"$TOKEN\" | sha256sum` "
                                "makes it",
                                config_shown(r, v->v[i].name));
     if (config_is_good(r, whole) && str_starts(config_text_at(r, whole), STR("sha256:")) &&
-        bearer_hash_read(config_text_at(r, whole), hash) < 0)
+        config_token_hash(config_text_at(r, whole), hash) < 0)
         CONFIG_FAULT(r, whole, "must have 64 hex digits behind sha256:, or be the token itself");
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "plugin/base/mem.h"
-#include "plugin/config_parts.h"
+#include "plugin/config/config_parts.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "plugin/config_parts.h"
+#include "plugin/config/config_parts.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "plugin/base/mem.h"
 #include "plugin/base/secret.h"
-#include "plugin/config_parts.h"
+#include "plugin/config/config_parts.h"
 
 #include <stdlib.h>
 #include <string.h>

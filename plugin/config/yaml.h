@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#ifndef PLUGIN_YAML_H
-#define PLUGIN_YAML_H
+#ifndef PLUGIN_CONFIG_YAML_H
+#define PLUGIN_CONFIG_YAML_H
 /*
  * A YAML 1.1 document as a tree with line numbers: the part of YAML that a configuration file needs.
  * One block document of maps, lists and scalars; no anchors, aliases or tags, no key twice, bounded in

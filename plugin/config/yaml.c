@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "plugin/yaml.h"
+#include "plugin/config/yaml.h"
 
 #include "plugin/base/buf.h"
 #include "plugin/base/err.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What calls may cost, and what models cost: limits that cannot be kept are faults, not surprises. */
 #include "plugin/base/zone.h"
-#include "plugin/config_parts.h"
+#include "plugin/config/config_parts.h"
 
 #define COSTS "costs.voice."
 

@@ -4,7 +4,7 @@
 /*
  * The configuration of an instance: openclaw-voice-config.yaml, the gateway's channels.voice laid over
  * it, the environment behind both; checked as a whole against the key table that the build derives
- * from plugin.toml (plugin/config_keys.h). A snapshot is immutable once read and shared by reference
+ * from plugin.toml (plugin/config/config_keys.h). A snapshot is immutable once read and shared by reference
  * count; any thread may read it.
  */
 #include "plugin/base/buf.h"
@@ -75,7 +75,7 @@ struct config { /* every text is NUL-terminated, "" when not set */
         struct config_list secrets;
     } webhook;
     const char *api_token;        /* itself, or "sha256:" and its hash */
-    struct config_map api_tokens; /* name -> what bearer_read() takes */
+    struct config_map api_tokens; /* name -> what config_token_read() takes */
     uint32_t api_requests_per_minute, api_failures_per_minute; /* 0: no limit */
     const char *api_public_url; /* "": no links in messages */
     const char *agent_file;    /* absolute */
