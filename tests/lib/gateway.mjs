@@ -70,7 +70,6 @@ class Gateway {
     this.yamlFile = path.join(this.home, 'openclaw-voice-config.yaml');
     this.child = null;
     this.socket = null;
-    this.starts = 0;
   }
 
   get url() {
@@ -117,9 +116,24 @@ class Gateway {
     fs.writeFileSync(this.configFile, JSON.stringify(config, null, 2));
   }
 
-  /** Starts the process and waits until the gateway and the plugin answer. */
+  /**
+   * Starts the process and waits until the gateway and the plugin answer. A gateway gives itself five seconds for the
+   * first heartbeat of its lease and ends when a busy machine takes longer: then it is started again, as a service
+   * manager would.
+   */
   async start() {
-    this.starts += 1;
+    for (let left = 2; ; left -= 1) {
+      try {
+        await this.launch();
+        return;
+      } catch (error) {
+        if (left === 0 || !error.message.includes('lease heartbeat did not become ready'))
+          throw error;
+      }
+    }
+  }
+
+  async launch() {
     this.child = track(spawn(gatewayNode, [openclawCommand(), 'gateway', 'run', '--port',
       String(this.port), '--bind', 'loopback', '--auth', 'token', '--token', this.token],
     { cwd: this.home, env: this.env, stdio: ['ignore', 'pipe', 'pipe'] }));
