@@ -211,4 +211,43 @@ static inline int kit_sql(struct kit *k, const char *sql)
     return rc;
 }
 
+/* ---- A list of numbers, which most tests of the store write to. ---- */
+
+#define KIT_LIST "CREATE TABLE IF NOT EXISTS list(n INTEGER PRIMARY KEY, v INTEGER)"
+
+/* Makes it greater by 400 rows of 3,000 bytes. */
+#define KIT_FILL "INSERT INTO list(v) SELECT randomblob(3000) FROM" \
+                 " (WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 400)" \
+                 " SELECT i FROM c)"
+
+/* One row, with the n of the operation. */
+static inline int kit_insert(struct kit_op *o, sqlite3 *db)
+{
+    sqlite3_stmt *st = NULL;
+    int rc = sqlite3_prepare_v2(db, "INSERT INTO list(v) VALUES(?1)", -1, &st, NULL);
+
+    if (rc == SQLITE_OK) {
+        (void)sqlite3_bind_int64(st, 1, o->n);
+        rc = sqlite3_step(st);
+    }
+    (void)sqlite3_finalize(st);
+    return rc == SQLITE_DONE ? 0 : ERR_SQLITE - (rc & 0xff);
+}
+
+/* How many rows there are, into the n of the operation; within a transaction. */
+static inline int kit_count_rows(struct kit_op *o, sqlite3 *db)
+{
+    o->n = (unsigned)kit_int(db, "SELECT count(*) FROM list");
+    return sqlite3_get_autocommit(db) ? ERR_BAD_STATE : 0;
+}
+
+/* Changes nothing, and takes its time: what is queued meanwhile is together in the next batch. */
+static inline int kit_nap_200(struct kit_op *o, sqlite3 *db)
+{
+    (void)o;
+    (void)db;
+    kit_nap(200);
+    return 0;
+}
+
 #endif
