@@ -591,4 +591,14 @@ static inline void kit_calls(struct kit *k, const char *id, const struct call_ou
     kit_done(k, id, CALL_RESPONSE_COMPLETED, v, n);
 }
 
+/* A response "resp_ID" that asks the agent something by function call ID, and is complete. */
+static inline void kit_ask_one(struct kit *k, const char *id)
+{
+    struct call_output q = kit_question(id);
+    char response[32];
+
+    (void)snprintf(response, sizeof response, "resp_%s", id);
+    kit_calls(k, response, &q, 1);
+}
+
 #endif

@@ -19,19 +19,10 @@ static void live_with(uint64_t silence_ms)
     kit_live(&kit, set);
 }
 
-static void ask_one(const char *id)
-{
-    struct call_output q = kit_question(id);
-    char response[32];
-
-    (void)snprintf(response, sizeof response, "resp_%s", id);
-    kit_calls(&kit, response, &q, 1);
-}
-
 static void waits_for_the_active_response(void)
 {
     live_with(0);
-    ask_one("call_1");
+    kit_ask_one(&kit, "call_1");
     kit_response(&kit, CALL_EV_RESPONSE_STARTED, "resp_auto");
     kit_result(&kit, "call_1", 0, "Sunny.");
     T_EQ(kit.asks, 1);
@@ -47,7 +38,7 @@ static void waits_for_the_caller(void)
     uint64_t at;
 
     live_with(0);
-    ask_one("call_1");
+    kit_ask_one(&kit, "call_1");
     kit_speech(&kit, true);
     kit_result(&kit, "call_1", 0, "Sunny.");
     kit_run(&kit, 2000);
@@ -63,7 +54,7 @@ static void waits_for_the_caller(void)
 
     T_CASE("the provider starts one by itself after the caller's words: ours comes behind it");
     live_with(0);
-    ask_one("call_1");
+    kit_ask_one(&kit, "call_1");
     kit_speech(&kit, true);
     kit_result(&kit, "call_1", 0, "Sunny.");
     kit_speech(&kit, false);
@@ -82,7 +73,7 @@ static void already_active(void)
 
     for (size_t i = 0; i < 2; i++) {
         live_with(0);
-        ask_one("call_1");
+        kit_ask_one(&kit, "call_1");
         kit_result(&kit, "call_1", 0, "Sunny.");
         T_EQ(kit.asks, 2);
         kit_response(&kit, CALL_EV_RESPONSE_STARTED, "resp_auto");
@@ -103,7 +94,7 @@ static void already_active(void)
 
     T_CASE("active by the provider's word alone, and its end was missed: asked again after 8 s");
     live_with(0);
-    ask_one("call_1");
+    kit_ask_one(&kit, "call_1");
     kit_result(&kit, "call_1", 0, "Sunny.");
     kit_error(&kit, "conversation_already_has_active_response", kit.ask.event_id);
     kit_run(&kit, 7999);
@@ -129,7 +120,7 @@ static void fillers(void)
     uint64_t asked, first;
 
     live_with(0);
-    ask_one("call_1");
+    kit_ask_one(&kit, "call_1");
     asked = kit.now.mono_ms;
     kit_run(&kit, 2999);
     T_EQ(kit.asks, 1);
@@ -159,7 +150,7 @@ static void fillers(void)
 
     T_CASE("no filler while the caller speaks, nor right after");
     live_with(0);
-    ask_one("call_1");
+    kit_ask_one(&kit, "call_1");
     kit_run(&kit, 1000);
     kit_speech(&kit, true);
     kit_run(&kit, 10000);
@@ -173,7 +164,7 @@ static void fillers(void)
 
     T_CASE("no filler while the assistant speaks");
     live_with(0);
-    ask_one("call_1");
+    kit_ask_one(&kit, "call_1");
     kit_response(&kit, CALL_EV_AUDIO_STARTED, "resp_call_1");
     kit_run(&kit, 20000);
     T_EQ(kit.asks, 1);
@@ -186,7 +177,7 @@ static void fillers(void)
 
     T_CASE("a filler that fails is asked for again as a filler");
     live_with(0);
-    ask_one("call_1");
+    kit_ask_one(&kit, "call_1");
     kit_run(&kit, 3000);
     kit_response(&kit, CALL_EV_RESPONSE_STARTED, "resp_f");
     kit_done(&kit, "resp_f", CALL_RESPONSE_FAILED, NULL, 0);
@@ -198,7 +189,7 @@ static void fillers(void)
 
     T_CASE("a result during the filler: the answer comes behind it");
     live_with(0);
-    ask_one("call_1");
+    kit_ask_one(&kit, "call_1");
     kit_run(&kit, 3000);
     kit_response(&kit, CALL_EV_RESPONSE_STARTED, "resp_f");
     kit_result(&kit, "call_1", 0, "Sunny.");
@@ -245,7 +236,7 @@ static void silence(void)
 
     T_CASE("silence is not counted while tools run, also late ones");
     live_with(5000);
-    ask_one("call_1");
+    kit_ask_one(&kit, "call_1");
     kit_talk(&kit, 120000);
     T_EQ(kit.c.state, CALL_LIVE);
     kit_result(&kit, "call_1", 0, "Sunny.");
@@ -258,7 +249,7 @@ static void silence(void)
 
     T_CASE("a result that never comes excuses silence for ten minutes");
     live_with(5000);
-    ask_one("call_1");
+    kit_ask_one(&kit, "call_1");
     kit_talk(&kit, 590000);
     T_EQ(kit.c.state, CALL_LIVE);
     kit_run(&kit, 20000);
@@ -276,7 +267,7 @@ static void silence(void)
 static void failing_model(void)
 {
     live_with(0);
-    ask_one("call_1");
+    kit_ask_one(&kit, "call_1");
     kit_result(&kit, "call_1", 0, "Sunny.");
     for (unsigned i = 1; i <= 3; i++) {
         char id[16];
@@ -311,7 +302,7 @@ static void failing_model(void)
 
     T_CASE("response.create is refused three times");
     live_with(0);
-    ask_one("call_1");
+    kit_ask_one(&kit, "call_1");
     kit_result(&kit, "call_1", 0, "Sunny.");
     for (unsigned i = 0; i < 3; i++) {
         kit_error(&kit, "server_error", kit.ask.event_id);
@@ -322,7 +313,7 @@ static void failing_model(void)
 
     T_CASE("response.create is never answered: not for ever");
     live_with(0);
-    ask_one("call_1");
+    kit_ask_one(&kit, "call_1");
     kit_result(&kit, "call_1", 0, "Sunny.");
     kit_run(&kit, 20000);
     T_EQ(kit.asks, 4);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Function calls: exactly one output each, one response for all of them, honest words for the rest. */
-#include "plugin/base/mem.h"
 #include "plugin/call/call_int.h"
 #include "tests/unit/t.h"
 
@@ -13,15 +12,6 @@ static void live(void)
     kit_live(&kit, kit_settings());
 }
 
-static void ask_one(const char *id)
-{
-    struct call_output q = kit_question(id);
-    char response[32];
-
-    (void)snprintf(response, sizeof response, "resp_%s", id);
-    kit_calls(&kit, response, &q, 1);
-}
-
 /* The conversation shows the item that was handed over last. */
 static void echo_output(unsigned i)
 {
@@ -31,7 +21,7 @@ static void echo_output(unsigned i)
 static void one_answer(void)
 {
     live();
-    ask_one("call_1");
+    kit_ask_one(&kit, "call_1");
     T_EQ(kit.runs, 1);
     T_STR_EQ(kit.run[0].call_id, "call_1");
     T_EQ(kit.resumed, 0);
@@ -63,7 +53,7 @@ static void one_answer(void)
 static void failed_run(void)
 {
     live();
-    ask_one("call_1");
+    kit_ask_one(&kit, "call_1");
     kit_result(&kit, "call_1", -1, "The agent could not be reached.");
     T_STR_EQ(kit.output[0].text, "The agent could not be reached.");
     T_STR_EQ(kit.phase, "failed");
@@ -129,7 +119,7 @@ static void duplicates_run_nothing_twice(void)
     T_EQ(kit.runs, 1);
     T_EQ(kit.n_outputs, 1);
     /* Also under another response's id while it is open. */
-    ask_one("call_2");
+    kit_ask_one(&kit, "call_2");
     kit_calls(&kit, "resp_other", &(struct call_output){.is_function = true,
                                                         .call_id = STR("call_2"),
                                                         .name = STR("ask_openclaw"),
@@ -141,7 +131,7 @@ static void duplicates_run_nothing_twice(void)
 static void timeout_is_honest(void)
 {
     live();
-    ask_one("call_1");
+    kit_ask_one(&kit, "call_1");
     kit_talk(&kit, 44000);
     T_EQ(kit.n_outputs, 0);
     kit_talk(&kit, 2000);
@@ -176,7 +166,7 @@ static void news_that_got_lost(void)
     unsigned before;
 
     live();
-    ask_one("call_1");
+    kit_ask_one(&kit, "call_1");
     kit_talk(&kit, 46000);
     echo_output(0);
     kit_talk(&kit, 5000);
@@ -197,7 +187,7 @@ static void news_that_got_lost(void)
 
     T_CASE("news that had arrived is not told again unless it stays quiet");
     live();
-    ask_one("call_1");
+    kit_ask_one(&kit, "call_1");
     kit_talk(&kit, 46000);
     echo_output(0);
     kit_talk(&kit, 5000);
@@ -217,7 +207,7 @@ static void news_that_got_lost(void)
 
     T_CASE("a late result that comes while there is no line");
     live();
-    ask_one("call_1");
+    kit_ask_one(&kit, "call_1");
     kit_talk(&kit, 46000);
     echo_output(0);
     kit_talk(&kit, 5000);
@@ -300,8 +290,8 @@ static void end_call(void)
 static void hang_up_cancels_once(void)
 {
     live();
-    ask_one("call_1");
-    ask_one("call_2");
+    kit_ask_one(&kit, "call_1");
+    kit_ask_one(&kit, "call_2");
     kit_acting(&kit, "call_2");
     T_STR_EQ(kit.tool_saved, "acting"); /* durable: never asked twice */
     kit_talk(&kit, 6000);
@@ -318,7 +308,7 @@ static void nothing_allowed(void)
 
     set.tools = CALL_TOOLS_NONE;
     kit_live(&kit, set);
-    ask_one("call_1");
+    kit_ask_one(&kit, "call_1");
     T_EQ(kit.runs, 0);
     T_EQ(kit.n_outputs, 1);
     T_HAS(kit.output[0].text, "Refused");
@@ -482,7 +472,7 @@ static void long_results_are_cut(void)
     for (size_t i = 0; i + 3 < sizeof big; i += 3)
         memcpy(big + i, "\xe2\x82\xac", 3);
     live();
-    ask_one("call_1");
+    kit_ask_one(&kit, "call_1");
     kit_result(&kit, "call_1", 0, big);
     for (unsigned i = 0; i < CALL_TOOLS_PENDING; i++) {
         if (kit.c.tools[i] != NULL) {
@@ -495,523 +485,9 @@ static void long_results_are_cut(void)
     kit_close(&kit);
 }
 
-/* ---- A lost sideband ---- */
-
-static void result_while_there_is_no_line(void)
-{
-    live();
-    ask_one("call_1");
-    kit_lost(&kit, 0);
-    kit_result(&kit, "call_1", 0, "Sunny.");
-    T_EQ(kit.n_outputs, 0);
-    T_STR_EQ(kit.tool_saved, "answered");
-    kit_run(&kit, 1000);
-    kit_session(&kit);
-    T_EQ(kit.n_outputs, 1);
-    T_EQ(kit.n_retrieves, 0);
-    T_EQ(kit.asks, 2);
-    kit_close(&kit);
-}
-
-/* Lost before the output was seen; to the point where the new sideband was asked for it. */
-static void lose_output(bool asked)
-{
-    live();
-    ask_one("call_1");
-    if (!asked)
-        kit_response(&kit, CALL_EV_RESPONSE_STARTED, "resp_in_the_way");
-    kit_result(&kit, "call_1", 0, "Sunny.");
-    T_EQ(kit.asks, asked ? 2 : 1);
-    kit_lost(&kit, 0);
-    kit_run(&kit, 1000);
-    kit_session(&kit);
-    T_EQ(kit.n_outputs, 1);
-    T_EQ(kit.n_retrieves, 1);
-    T_STR_EQ(kit.retrieve[0].item_id, kit.output[0].item_id);
-}
-
-static void output_lost_with_the_line(void)
-{
-    lose_output(true);
-    kit_error(&kit, "item_not_found", kit.retrieve[0].event_id);
-    T_EQ(kit.n_outputs, 2);
-    T_STR_EQ(kit.output[1].item_id, kit.output[0].item_id);
-    T_STR_EQ(kit.output[1].text, "Sunny.");
-    T_EQ(kit.asks, 3);
-    kit_speak(&kit, "resp_a");
-    kit_run(&kit, 60000);
-    T_EQ(kit.asks, 3);
-    kit_close(&kit);
-
-    T_CASE("the output is in the conversation: only if it stays quiet");
-    lose_output(true);
-    kit_item(&kit, CALL_EV_ITEM_FOUND, kit.retrieve[0].item_id);
-    T_EQ(kit.n_outputs, 1);
-    T_EQ(kit.asks, 2);
-    kit_run(&kit, 2999);
-    T_EQ(kit.asks, 2);
-    kit_run(&kit, 1);
-    T_EQ(kit.asks, 3);
-    kit_speak(&kit, "resp_a");
-    kit_run(&kit, 60000);
-    T_EQ(kit.n_outputs, 1);
-    T_EQ(kit.asks, 3);
-    kit_close(&kit);
-
-    T_CASE("the output is in the conversation and spoken already");
-    lose_output(true);
-    kit_item(&kit, CALL_EV_ITEM_FOUND, kit.retrieve[0].item_id);
-    kit_run(&kit, 1000);
-    kit_response(&kit, CALL_EV_AUDIO_STARTED, "resp_a");
-    kit_run(&kit, 9000);
-    kit_response(&kit, CALL_EV_AUDIO_STOPPED, "resp_a");
-    kit_run(&kit, 30000);
-    T_EQ(kit.asks, 2);
-    kit_close(&kit);
-
-    T_CASE("the provider does not say whether the output is there: sent again after 3 s");
-    lose_output(true);
-    kit_run(&kit, 2999);
-    T_EQ(kit.n_outputs, 1);
-    kit_run(&kit, 1);
-    T_EQ(kit.n_outputs, 2);
-    T_EQ(kit.asks, 3);
-    kit_error(&kit, "item_already_exists", kit.output[1].event_id);
-    T_STR_EQ(kit.tool_saved, "closed");
-    kit_speak(&kit, "resp_a");
-    kit_run(&kit, 60000);
-    T_EQ(kit.n_outputs, 2);
-    T_EQ(kit.asks, 3);
-    kit_close(&kit);
-
-    T_CASE("a response that was wanted waits for the output to be there");
-    lose_output(false);
-    T_EQ(kit.asks, 1);
-    kit_error(&kit, "item_not_found", kit.retrieve[0].event_id);
-    T_EQ(kit.n_outputs, 2);
-    T_EQ(kit.asks, 2);
-    kit_speak(&kit, "resp_a");
-    kit_run(&kit, 60000);
-    T_EQ(kit.asks, 2);
-    kit_close(&kit);
-    lose_output(false);
-    kit_item(&kit, CALL_EV_ITEM_FOUND, kit.retrieve[0].item_id);
-    T_EQ(kit.asks, 2);
-    T_EQ(kit.n_outputs, 1);
-    kit_close(&kit);
-}
-
-static void batch_half_lost(void)
-{
-    struct call_output v[] = {kit_question("call_1"), kit_question("call_2")};
-
-    live();
-    kit_calls(&kit, "resp_ask", v, 2);
-    kit_result(&kit, "call_1", 0, "One.");
-    kit_result(&kit, "call_2", 0, "Two.");
-    T_EQ(kit.asks, 2);
-    kit_lost(&kit, 0);
-    kit_run(&kit, 1000);
-    kit_session(&kit);
-    T_EQ(kit.n_retrieves, 2);
-    kit_item(&kit, CALL_EV_ITEM_FOUND, kit.retrieve[0].item_id);
-    T_EQ(kit.asks, 2);
-    kit_error(&kit, "item_not_found", kit.retrieve[1].event_id);
-    T_EQ(kit.n_outputs, 3);
-    T_EQ(kit.asks, 3);
-    kit_close(&kit);
-    live();
-    kit_calls(&kit, "resp_ask", v, 2);
-    kit_result(&kit, "call_1", 0, "One.");
-    kit_result(&kit, "call_2", 0, "Two.");
-    kit_lost(&kit, 0);
-    kit_run(&kit, 1000);
-    kit_session(&kit);
-    kit_error(&kit, "item_not_found", kit.retrieve[0].event_id);
-    T_EQ(kit.asks, 2);
-    kit_item(&kit, CALL_EV_ITEM_FOUND, kit.retrieve[1].item_id);
-    T_EQ(kit.asks, 3);
-    kit_speak(&kit, "resp_a");
-    kit_run(&kit, 60000);
-    T_EQ(kit.asks, 3);
-    kit_close(&kit);
-
-    T_CASE("one output found, the other run still on: no words in between but fillers");
-    live();
-    kit_calls(&kit, "resp_ask", v, 2);
-    kit_result(&kit, "call_1", 0, "One.");
-    kit_lost(&kit, 0);
-    kit_run(&kit, 1000);
-    kit_session(&kit);
-    kit_item(&kit, CALL_EV_ITEM_FOUND, kit.retrieve[0].item_id);
-    kit_run(&kit, 2999);
-    T_EQ(kit.asks, 1);
-    kit_run(&kit, 1);
-    T_EQ(kit.asks, 2);
-    T_HAS(kit.ask.text, "still working");
-    kit_speak(&kit, "resp_f");
-    kit_result(&kit, "call_2", 0, "Two.");
-    T_EQ(kit.asks, 3);
-    kit_speak(&kit, "resp_a");
-    kit_run(&kit, 60000);
-    T_EQ(kit.asks, 3);
-    kit_close(&kit);
-}
-
-/* ---- After a restart ---- */
-
-static void restore_tool(const char *state, const char *name, const char *output,
-                         struct call_settings set)
-{
-    struct call_restore_tool t = {.id = STR("call_1"),
-                                  .name = str_of(name),
-                                  .arguments = STR("{\"request\":\"What is the weather?\"}"),
-                                  .state = str_of(state),
-                                  .output = str_of(output)};
-    struct call_restored r = {.state = STR("live"),
-                              .age_ms = 60000,
-                              .live_age_ms = 55000,
-                              .spoke = true,
-                              .tools = &t,
-                              .n_tools = 1};
-
-    kit_open(&kit, set);
-    kit_restore(&kit, &r);
-    kit_run(&kit, 200);
-    kit_session(&kit);
-    T_EQ(kit.n_retrieves, 1);
-    T_EQ(kit.n_outputs, 0);
-    T_EQ(kit.runs, 0);
-}
-
-static void there(bool there)
-{
-    if (there)
-        kit_item(&kit, CALL_EV_ITEM_FOUND, kit.retrieve[0].item_id);
-    else
-        kit_error(&kit, "item_not_found", kit.retrieve[0].event_id);
-}
-
-static void restored_asked(void)
-{
-    restore_tool("asked", "ask_openclaw", "", kit_settings());
-    there(false);
-    T_EQ(kit.runs, 1);
-    T_EQ(kit.resumed, 1);
-    T_STR_EQ(kit.tool_saved, "asked");
-    kit_result(&kit, "call_1", 0, "Sunny.");
-    T_EQ(kit.n_outputs, 1);
-    T_EQ(kit.asks, 1);
-    kit_speak(&kit, "resp_a");
-    kit_run(&kit, 60000);
-    T_EQ(kit.n_outputs, 1);
-    T_EQ(kit.asks, 1);
-    kit_close(&kit);
-
-    T_CASE("asked, and the provider does not answer: asked again after 3 s");
-    restore_tool("asked", "ask_openclaw", "", kit_settings());
-    kit_run(&kit, 3000);
-    T_EQ(kit.runs, 1);
-    kit_close(&kit);
-
-    T_CASE("asked, but the output is there");
-    restore_tool("asked", "ask_openclaw", "", kit_settings());
-    there(true);
-    T_EQ(kit.runs, 0);
-    T_STR_EQ(kit.tool_saved, "closed");
-    kit_run(&kit, 3000);
-    T_EQ(kit.asks, 1); /* perhaps nobody spoke of it */
-    kit_close(&kit);
-
-    T_CASE("asked, answered, and its line is lost again: not late, not asked again");
-    restore_tool("late", "ask_openclaw", "", kit_settings());
-    there(false);
-    T_EQ(kit.runs, 1);
-    kit_result(&kit, "call_1", 0, "Sunny.");
-    kit_lost(&kit, 0);
-    kit_run(&kit, 6000);
-    kit_session(&kit);
-    kit_item(&kit, CALL_EV_ITEM_FOUND, kit.retrieve[1].item_id);
-    T_EQ(kit.n_news, 0);
-    T_EQ(kit.runs, 1);
-    T_STR_EQ(kit.tool_saved, "closed");
-    kit_close(&kit);
-}
-
-static void restored_acting(void)
-{
-    restore_tool("acting", "ask_openclaw", "", kit_settings());
-    there(false);
-    T_EQ(kit.runs, 0);
-    T_EQ(kit.n_outputs, 1);
-    T_HAS(kit.output[0].text, "Interrupted");
-    T_STR_EQ(kit.tool_saved, "answered");
-    T_EQ(kit.asks, 1);
-    kit_close(&kit);
-}
-
-static void restored_answered(void)
-{
-    restore_tool("answered", "ask_openclaw", "Sunny.", kit_settings());
-    there(false);
-    T_EQ(kit.runs, 0);
-    T_EQ(kit.n_outputs, 1);
-    T_STR_EQ(kit.output[0].text, "Sunny.");
-    T_EQ(kit.asks, 1);
-    kit_speak(&kit, "resp_a");
-    kit_run(&kit, 60000);
-    T_EQ(kit.n_outputs, 1);
-    T_EQ(kit.asks, 1);
-    kit_close(&kit);
-
-    T_CASE("answered and there");
-    restore_tool("answered", "ask_openclaw", "Sunny.", kit_settings());
-    there(true);
-    kit_run(&kit, 2900);
-    T_EQ(kit.n_outputs, 0);
-    T_EQ(kit.asks, 0);
-    kit_close(&kit);
-
-    T_CASE("answered with nothing: never asked again");
-    restore_tool("answered", "ask_openclaw", "", kit_settings());
-    there(false);
-    T_EQ(kit.runs, 0);
-    T_EQ(kit.n_outputs, 1);
-    kit_close(&kit);
-}
-
-static void restored_late(void)
-{
-    restore_tool("late", "ask_openclaw", "", kit_settings());
-    there(true);
-    T_EQ(kit.runs, 1);
-    T_EQ(kit.resumed, 1);
-    T_EQ(kit.n_outputs, 0);
-    kit_run(&kit, 5000);
-    T_EQ(kit.asks, 0);
-    kit_result(&kit, "call_1", 0, "Sunny.");
-    T_EQ(kit.n_news, 1);
-    T_EQ(kit.asks, 1);
-    kit_close(&kit);
-
-    T_CASE("late, and the caller was not told yet");
-    restore_tool("late", "ask_openclaw", "", kit_settings());
-    there(false);
-    T_EQ(kit.runs, 1);
-    kit_result(&kit, "call_1", 0, "Sunny.");
-    T_EQ(kit.n_outputs, 1);
-    T_EQ(kit.n_news, 0);
-    T_EQ(kit.asks, 1);
-    kit_close(&kit);
-
-    T_CASE("late with its result: told once it is in the conversation");
-    restore_tool("late", "ask_openclaw", "Sunny.", kit_settings());
-    there(true);
-    T_EQ(kit.runs, 0);
-    T_EQ(kit.n_news, 1);
-    T_EQ(kit.asks, 0);
-    kit_item(&kit, CALL_EV_ITEM_ADDED, kit.news.item_id);
-    T_EQ(kit.asks, 1);
-    kit_speak(&kit, "resp_a");
-    T_STR_EQ(kit.tool_saved, "closed");
-    kit_close(&kit);
-
-    T_CASE("late with its result, and the output never arrived");
-    restore_tool("late", "ask_openclaw", "Sunny.", kit_settings());
-    there(false);
-    T_EQ(kit.n_outputs, 1);
-    T_STR_EQ(kit.output[0].text, "Sunny.");
-    T_STR_EQ(kit.tool_saved, "answered");
-    T_EQ(kit.asks, 1);
-    kit_close(&kit);
-
-    T_CASE("late and acting: an honest interruption");
-    restore_tool("late_acting", "ask_openclaw", "", kit_settings());
-    there(true);
-    T_EQ(kit.runs, 0);
-    T_EQ(kit.n_news, 1);
-    T_HAS(kit.news.text, "Interrupted");
-    T_EQ(kit.asks, 1);
-    kit_close(&kit);
-}
-
-static void restored_but_not_allowed_any_more(void)
-{
-    struct call_settings set = kit_settings();
-
-    set.tools = CALL_TOOLS_NONE;
-    restore_tool("asked", "ask_openclaw", "", set);
-    there(false);
-    T_EQ(kit.runs, 0);
-    T_EQ(kit.n_outputs, 1);
-    T_HAS(kit.output[0].text, "Refused");
-    T_EQ(kit.asks, 1);
-    kit_close(&kit);
-    restore_tool("late", "ask_openclaw", "", set);
-    there(true);
-    T_EQ(kit.runs, 0);
-    T_EQ(kit.n_news, 1);
-    kit_close(&kit);
-    restore_tool("asked", "a_tool_of_yesterday", "", kit_settings());
-    there(false);
-    T_EQ(kit.runs, 0);
-    T_EQ(kit.n_outputs, 1);
-    kit_close(&kit);
-}
-
-static void restored_without_memory(void)
-{
-    struct call_restore_tool t = {.id = STR("call_1"),
-                                  .name = STR("ask_openclaw"),
-                                  .arguments = STR("{\"request\":\"x\"}"),
-                                  .state = STR("answered"),
-                                  .output = STR("Done.")};
-    struct call_restored r = {.state = STR("live"), .spoke = true, .tools = &t, .n_tools = 1};
-
-    for (unsigned long n = 1; n <= 4; n++) {
-        kit_open(&kit, kit_settings());
-        (void)mem_fault_after(n);
-        kit_restore(&kit, &r);
-        kit_session(&kit);
-        (void)mem_fault_after(0);
-        if (kit.n_retrieves > 0)
-            there(false);
-        T_EQ(kit.runs, 0); /* what was done is not done again for want of memory */
-        kit_close(&kit);
-    }
-}
-
-/* ---- Tools that the shell answers itself ---- */
-
-static const char *const natives[] = {"memory_search", "handoff"};
-
-static struct call_settings with_natives(unsigned n)
-{
-    struct call_settings set = kit_settings();
-
-    set.tools = CALL_TOOLS_NONE; /* a matter of the agent alone */
-    set.ask_available = false;
-    set.native_tools = natives;
-    set.n_native_tools = n;
-    return set;
-}
-
-static void native_tools_run(void)
-{
-    struct call_output v[2] = {kit_call("call_s", "memory_search", "{\"query\":\"dog\"}"),
-                               kit_call("call_h", "handoff", "{}")};
-
-    kit_live(&kit, with_natives(1));
-    kit_calls(&kit, "resp_1", v, 2);
-    T_EQ(kit.runs, 1);
-    T_STR_EQ(kit.run[0].call_id, "call_s");
-    T_EQ(kit.n_outputs, 1); /* what is not among the session's tools */
-    T_STR_EQ(kit.output[0].call_id, "call_h");
-    T_STR_EQ(kit.output[0].text, tool_unknown_words);
-    T_EQ(kit.asks, 1);
-    kit_run(&kit, 4);
-    kit_result(&kit, "call_s", 0, "{\"hits\":[]}");
-    T_EQ(kit.n_outputs, 2);
-    T_STR_EQ(kit.output[1].text, "{\"hits\":[]}");
-    T_EQ(kit.asks, 2);
-    kit_close(&kit);
-}
-
-/* Reading may be done again after a restart; what sends something may not. */
-static void native_tools_after_a_restart(void)
-{
-    const struct call_restore_tool tools[] = {
-        {STR("call_s"), STR("memory_search"), STR("{}"), STR("asked"), STR(""), 0},
-        {STR("call_h"), STR("handoff"), STR("{}"), STR("asked"), STR(""), 0}};
-    struct call_restored r = {.state = STR("live"), .age_ms = 5000, .live_age_ms = 4000, .turns = 2, .spoke = true,
-                              .tools = tools, .n_tools = 2};
-
-    kit_open(&kit, with_natives(2));
-    kit_restore(&kit, &r);
-    kit_session(&kit);
-    T_EQ(kit.n_retrieves, 2);
-    for (unsigned i = 0; i < 2; i++)
-        kit_error(&kit, "item_retrieve_invalid_item_id", kit.retrieve[i].event_id);
-    T_EQ(kit.runs, 1);
-    T_STR_EQ(kit.run[0].call_id, "call_s");
-    T_EQ(kit.n_outputs, 1);
-    T_STR_EQ(kit.output[0].call_id, "call_h");
-    T_TRUE(strcmp(kit.output[0].text, tool_unknown_words) != 0);
-    kit_close(&kit);
-}
-
-/* ---- The owner is asked ---- */
-
-static const char *const owner_natives[] = {"ask_owner"};
-
-static struct call_settings with_owner(void)
-{
-    struct call_settings set = with_natives(1);
-
-    set.native_tools = owner_natives;
-    set.owner_timeout_ms = 120000;
-    return set;
-}
-
-static void owner_has_a_limit_of_its_own(void)
-{
-    struct call_output q = kit_call("call_o", "ask_owner", "{\"question\":\"Eight or nine?\"}");
-    struct call_output bad = kit_call("call_b", "ask_owner", "{\"request\":\"?\"}");
-
-    kit_live(&kit, with_owner());
-    kit_calls(&kit, "resp_1", &q, 1);
-    T_EQ(kit.runs, 1);
-    kit_talk(&kit, 119000); /* beyond the limit of other tools */
-    T_EQ(kit.n_outputs, 0);
-    T_STR_EQ(kit.tool_saved, "asked");
-    kit_talk(&kit, 2000);
-    T_EQ(kit.n_outputs, 1);
-    T_STR_EQ(kit.tool_saved, "late");
-    T_STR_EQ(kit.phase, "timeout");
-    T_HAS(kit.output[0].text, "could not reach");
-    kit_result(&kit, "call_o", 0, "Nine.");
-    T_STR_EQ(kit.phase, "late");
-    T_EQ(kit.n_outputs, 1);
-    kit_close(&kit);
-
-    T_CASE("a question that is none");
-    kit_live(&kit, with_owner());
-    kit_calls(&kit, "resp_1", &bad, 1);
-    T_EQ(kit.runs, 0);
-    T_EQ(kit.n_outputs, 1);
-    kit_close(&kit);
-}
-
-/* Waits for the owner after a restart are no longer than without one. */
-static void owner_after_a_restart(void)
-{
-    const struct call_restore_tool tool = {STR("call_o"), STR("ask_owner"), STR("{\"question\":\"Eight?\"}"),
-                                           STR("asked"), STR(""), 50000};
-    struct call_restored r = {.state = STR("live"), .age_ms = 90000, .live_age_ms = 80000, .turns = 2, .spoke = true,
-                              .tools = &tool, .n_tools = 1};
-
-    kit_open(&kit, with_owner());
-    kit.now.mono_ms += 600000;
-    kit_restore(&kit, &r);
-    kit_session(&kit);
-    kit_error(&kit, "item_retrieve_invalid_item_id", kit.retrieve[0].event_id);
-    T_EQ(kit.runs, 1);
-    T_EQ(kit.resumed, 1);
-    kit_talk(&kit, 68000);
-    T_EQ(kit.n_outputs, 0);
-    kit_talk(&kit, 3000);
-    T_EQ(kit.n_outputs, 1);
-    T_STR_EQ(kit.tool_saved, "late");
-    kit_close(&kit);
-}
-
 int main(void)
 {
-    T_RUN(owner_has_a_limit_of_its_own);
-    T_RUN(owner_after_a_restart);
     T_RUN(one_answer);
-    T_RUN(native_tools_run);
-    T_RUN(native_tools_after_a_restart);
     T_RUN(failed_run);
     T_RUN(several_calls_one_response);
     T_RUN(nothing_runs_for_what_did_not_complete);
@@ -1027,14 +503,5 @@ int main(void)
     T_RUN(proof_by_chat);
     T_RUN(more_than_sixteen);
     T_RUN(long_results_are_cut);
-    T_RUN(result_while_there_is_no_line);
-    T_RUN(output_lost_with_the_line);
-    T_RUN(batch_half_lost);
-    T_RUN(restored_asked);
-    T_RUN(restored_acting);
-    T_RUN(restored_answered);
-    T_RUN(restored_late);
-    T_RUN(restored_but_not_allowed_any_more);
-    T_RUN(restored_without_memory);
     return T_DONE();
 }
