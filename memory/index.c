@@ -411,13 +411,15 @@ int index_forget(struct index *ix, struct str person, void (*fn)(void *arg, int 
     return push(ix, op, &ix->queue);
 }
 
-int index_expire(struct index *ix, uint64_t before, void (*fn)(void *arg, int rc), void *arg)
+int index_expire(struct index *ix, uint64_t text_before, uint64_t calls_before, void (*fn)(void *arg, int rc),
+                 void *arg)
 {
     struct index_op *op = op_make(INDEX_EXPIRE, NULL, 0, arg);
 
     if (op == NULL)
         return ERR_NOMEM;
-    op->at = before;
+    op->at = text_before;
+    op->calls_before = calls_before;
     op->on_done = fn;
     return push(ix, op, &ix->queue);
 }

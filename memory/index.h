@@ -64,8 +64,13 @@ int index_put_call(struct index *ix, struct str call, struct str person, uint64_
 int index_own_call(struct index *ix, struct str call, struct str person, void (*fn)(void *arg, int rc), void *arg);
 /* Forgets a person's calls, for real. */
 int index_forget(struct index *ix, struct str person, void (*fn)(void *arg, int rc), void *arg);
-/* Drops the text of calls that came before that time, for real; fn may be NULL. */
-int index_expire(struct index *ix, uint64_t before, void (*fn)(void *arg, int rc), void *arg);
+/*
+ * Drops the text of calls that came before text_before, for real; and of those before calls_before, which are not put
+ * or owned again, whose they were, unless a section in a file is about them. By the wall clock in ms, calls_before 0:
+ * none. fn may be NULL.
+ */
+int index_expire(struct index *ix, uint64_t text_before, uint64_t calls_before, void (*fn)(void *arg, int rc),
+                 void *arg);
 
 /* ---- Sections of ours in memory files ---- */
 

@@ -69,6 +69,9 @@ static const char *const queries[Q_N] = {
     [Q_CALL_GET] = "SELECT person, at, hash FROM call WHERE call=?1",
     [Q_CALL_PUT] = "INSERT OR REPLACE INTO call(call, person, at, hash) VALUES(?1, ?2, ?3, ?4)",
     [Q_CALLS_DROP] = "DELETE FROM call WHERE person=?1",
+    [Q_CALLS_SOME] = "SELECT max(call) FROM (SELECT call FROM call WHERE call>?1 ORDER BY call LIMIT 500)",
+    [Q_CALLS_OLD_DROP] = "DELETE FROM call WHERE call>?1 AND call<=?2 AND at<?3"
+                         " AND NOT EXISTS(SELECT 1 FROM talk t WHERE t.call=call.call)",
     [Q_DOC_ROWS] = "SELECT rowid FROM doc_fts WHERE doc_fts MATCH ?1 ORDER BY rowid DESC LIMIT ?2",
     [Q_TALK_ROWS] = "SELECT rowid FROM talk_fts WHERE talk_fts MATCH ?1 ORDER BY rowid DESC LIMIT ?2",
     [Q_DOC_GET] = "SELECT f.path, d.line, d.lines, d.head, d.text, f.at, '', '' FROM doc d"

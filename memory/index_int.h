@@ -117,12 +117,12 @@ struct index_op {
     struct str a, b, c, d; /* by kind; in data */
     struct str *list;
     unsigned n, from, lines;
-    uint64_t at;
+    uint64_t at, calls_before;
     struct buf out;
 
     /* Jobs that go on over several turns. */
     unsigned step, cursor, count;
-    struct buf left; /* paths, each with a NUL */
+    struct buf left; /* paths, each with a NUL; of an expiry the last call that was looked at */
 
     struct index_note **notes;
     unsigned n_notes, n_pieces;
@@ -318,11 +318,12 @@ int index_db_step(struct index *ix, struct sqlite3_stmt *st);
 
 enum { /* index_stmt() */
     Q_BEGIN, Q_COMMIT, Q_ROLLBACK, Q_FILES, Q_FILE_PUT, Q_FILE_DROP, Q_DOC_OF, Q_DOC_DROP, Q_DOC_PUT,
-    Q_DOC_FTS_PUT, Q_DOC_FTS_DROP, Q_TALK_OF_FILE, Q_TALK_OF_CALL, Q_TALK_OF_PERSON, Q_TALK_OLD, Q_TALK_DROP,
-    Q_TALK_PUT,
-    Q_TALK_FTS_PUT, Q_TALK_FTS_DROP, Q_TALK_OWN, Q_CALL_GET, Q_CALL_PUT, Q_CALLS_DROP, Q_DOC_ROWS,
-    Q_TALK_ROWS, Q_DOC_GET, Q_TALK_GET, Q_DOC_MERGE, Q_TALK_MERGE, Q_DOC_TOP, Q_N
+    Q_DOC_FTS_PUT, Q_DOC_FTS_DROP, Q_TALK_OF_FILE, Q_TALK_OF_CALL, Q_TALK_OF_PERSON, Q_TALK_OLD,
+    Q_TALK_DROP, Q_TALK_PUT, Q_TALK_FTS_PUT, Q_TALK_FTS_DROP, Q_TALK_OWN, Q_CALL_GET, Q_CALL_PUT,
+    Q_CALLS_DROP, Q_CALLS_SOME, Q_CALLS_OLD_DROP, Q_DOC_ROWS, Q_TALK_ROWS, Q_DOC_GET, Q_TALK_GET,
+    Q_DOC_MERGE, Q_TALK_MERGE, Q_DOC_TOP, Q_N
 };
+_Static_assert(Q_N <= INDEX_STMTS, "each has its place");
 
 /* ---- index_keep.c ---- */
 

@@ -225,7 +225,8 @@ static void expire_words(struct app *app, uint64_t keep_ms)
     if (keep_ms > 0 && (days == 0 || keep_ms < words_ms))
         words_ms = keep_ms;
     if (words_ms > 0 && app->index != NULL)
-        (void)index_expire(app->index, wall - words_ms - LONGEST_CALL_MS, NULL, NULL);
+        (void)index_expire(app->index, wall - words_ms - LONGEST_CALL_MS,
+                           keep_ms > 0 ? wall - keep_ms - LONGEST_CALL_MS : 0, NULL, NULL);
 }
 
 static void keep(void *arg)

@@ -275,6 +275,16 @@ static unsigned bytes_of(const struct kit *k, const char *what)
     return hits;
 }
 
+static int expired(struct kit *k, uint64_t text_before, uint64_t calls_before)
+{
+    struct kit_answer a = {0};
+
+    kit_begin(&a);
+    T_OK(index_expire(k->ix, text_before, calls_before, kit_on_done, &a));
+    kit_wait(k, &a.came);
+    return a.rc;
+}
+
 /* Past their time, words go for real, and what is newer stays; such a call is known still and not put again. */
 static void old_words_go(void)
 {
@@ -286,22 +296,50 @@ static void old_words_go(void)
     kit_scanned(&k);
     put_call(&k, "call_old", "per_here", 1000, "we spoke of zyxomma");
     put_call(&k, "call_new", "per_here", 5000, "we spoke of qwertzuiop");
-    kit_begin(&a);
-    T_OK(index_expire(k.ix, 2000, kit_on_done, &a));
-    kit_wait(&k, &a.came);
-    T_OK(a.rc);
+    T_OK(expired(&k, 2000, 0));
     T_EQ(bytes_of(&k, "zyxomma"), 0);
     T_GT(bytes_of(&k, "qwertzuiop"), 0);
     T_OK(kit_search(&k, &a, &kit_owner, "qwertzuiop"));
     T_HAS(a.text, "call_new");
-    kit_begin(&a);
-    T_OK(index_own_call(k.ix, STR("call_old"), STR("per_here"), kit_on_done, &a));
-    kit_wait(&k, &a.came);
-    T_OK(a.rc);
-    kit_begin(&a);
-    T_OK(index_expire(k.ix, 2000, kit_on_done, &a));
-    kit_wait(&k, &a.came);
-    T_OK(a.rc);
+    T_OK(own(&k, &a, "call_old", "per_here"));
+    T_OK(expired(&k, 2000, 0));
+    kit_end(&k);
+}
+
+/*
+ * Calls that are gone leave nothing in the index, however many they are, but whose a call was that a section in a file
+ * is about, as long as it stands there.
+ */
+static void old_calls_go(void)
+{
+    enum { CALLS = 1300 };
+    struct kit k;
+    struct kit_answer a = {0};
+    char call[40];
+
+    kit_init(&k);
+    kit_mkdir(&k, "memory");
+    kit_write(&k, "memory/2026-11-23.md", "## Call call_0007\n\nAda wants xylophones.\n\n<!-- voice:call call_0007 end -->\n");
+    kit_open(&k);
+    kit_scanned(&k);
+    for (int i = 0; i < CALLS; i++) {
+        (void)snprintf(call, sizeof call, "call_%04d", i);
+        put_call(&k, call, "per_here", i < CALLS - 10 ? 1000 : 5000, i % 100 == 0 ? "we spoke of zyxomma" : "");
+        if (i % 500 == 0) /* what waits has a bound */
+            T_OK(own(&k, &a, call, "per_here"));
+    }
+    T_OK(expired(&k, 2000, 900));
+    T_OK(own(&k, &a, "call_0000", "per_here"));
+    T_OK(expired(&k, 2000, 2000));
+    for (int i = 0; i < CALLS; i++) {
+        (void)snprintf(call, sizeof call, "call_%04d", i);
+        if ((own(&k, &a, call, "per_here") == 0) != (i == 7 || i >= CALLS - 10))
+            T_FAIL("%s", call);
+    }
+    kit_write(&k, "memory/2026-11-23.md", "Nothing of it is left.\n");
+    (void)kit_until(&k, "left", "Nothing", true);
+    T_OK(expired(&k, 2000, 2000));
+    T_ERR(own(&k, &a, "call_0007", "per_here"));
     kit_end(&k);
 }
 
@@ -350,6 +388,7 @@ int main(void)
     T_RUN(hides_others_calls);
     T_RUN(calls_change_hands);
     T_RUN(old_words_go);
+    T_RUN(old_calls_go);
     T_RUN(forgets_for_real);
     return T_DONE();
 }
