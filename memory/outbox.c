@@ -8,6 +8,7 @@
 #include "plugin/base/mem.h"
 
 #define ROWS_BYTES ((size_t)64 << 20)
+#define ANSWER_BYTES ((size_t)16 << 20) /* of an answer's texts, about; the rest is asked for again */
 #define OWNERS_MAX 64
 
 /* ---- Rows. ---- */
@@ -47,6 +48,7 @@ struct open {
     outbox_rows_fn *fn;
     void *arg;
     unsigned limit, n;
+    bool take_over, more;
     struct outbox_row *rows;
     struct arena mem;
 };
@@ -56,7 +58,7 @@ static void open_done(struct store_op *op, int rc)
     struct open *o = (struct open *)op;
 
     if (o->fn != NULL)
-        o->fn(o->arg, rc, rc < 0 ? NULL : o->rows, rc < 0 ? 0 : o->n);
+        o->fn(o->arg, rc, rc < 0 ? NULL : o->rows, rc < 0 ? 0 : o->n, rc == 0 && o->more);
     arena_free(&o->mem);
     mem_free(o);
 }
@@ -101,12 +103,13 @@ static int open_run(struct store_op *op, struct store *s, struct sqlite3 *db)
         " WHERE state " PEOPLE_OPEN_STATE " AND owner=?1 ORDER BY due_at, id LIMIT ?2";
     struct open *o = (struct open *)op;
     sqlite3_stmt *st;
-    int rc, sq;
+    int rc, sq = SQLITE_DONE;
 
     (void)db;
     arena_free(&o->mem);
     o->n = 0;
-    rc = take_over(o, s);
+    o->more = false;
+    rc = o->take_over ? take_over(o, s) : 0;
     o->rows = rc < 0 ? NULL : arena_alloc(&o->mem, o->limit * sizeof *o->rows);
     if (o->rows == NULL)
         return rc < 0 ? rc : o->mem.rc;
@@ -115,7 +118,7 @@ static int open_run(struct store_op *op, struct store *s, struct sqlite3 *db)
         return rc;
     journal_bind(st, 1, store_owner(s));
     journal_bind_int(st, 2, o->limit);
-    while ((sq = sqlite3_step(st)) == SQLITE_ROW && o->n < o->limit) {
+    while (o->mem.total_bytes < ANSWER_BYTES && (sq = sqlite3_step(st)) == SQLITE_ROW && o->n < o->limit) {
         struct outbox_row *row = &o->rows[o->n++];
 
         *row = (struct outbox_row){.id = keep(o, st, 0), .call = keep(o, st, 1), .kind = keep(o, st, 2),
@@ -123,10 +126,11 @@ static int open_run(struct store_op *op, struct store *s, struct sqlite3 *db)
                                    .error = keep(o, st, 5), .attempts = (unsigned)journal_u64(st, 6),
                                    .made_at = journal_u64(st, 7), .due_at = journal_u64(st, 8)};
     }
+    o->more = o->n == o->limit || o->mem.total_bytes >= ANSWER_BYTES;
     return o->mem.rc < 0 ? o->mem.rc : store_rc(s, sq);
 }
 
-int outbox_open_rows(struct store *s, unsigned limit, outbox_rows_fn *fn, void *arg)
+int outbox_open_rows(struct store *s, unsigned limit, bool dead_too, outbox_rows_fn *fn, void *arg)
 {
     struct open *o;
     void *block;
@@ -141,6 +145,7 @@ int outbox_open_rows(struct store *s, unsigned limit, outbox_rows_fn *fn, void *
     o->fn = fn;
     o->arg = arg;
     o->limit = rows_limit(limit);
+    o->take_over = dead_too;
     arena_init(&o->mem, ROWS_BYTES);
     return op_push(s, &o->op);
 }

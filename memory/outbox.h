@@ -19,7 +19,8 @@ struct outbox_row { /* borrowed where returned */
     uint64_t made_at, due_at;
 };
 typedef void outbox_fn(void *arg, int rc);
-typedef void outbox_rows_fn(void *arg, int rc, const struct outbox_row *rows, unsigned n);
+/* more: there may be others behind these. */
+typedef void outbox_rows_fn(void *arg, int rc, const struct outbox_row *rows, unsigned n, bool more);
 
 /*
  * Inserts; a row of that id that stands already is left alone (rc 0 all the same). The row is this instance's.
@@ -29,10 +30,11 @@ int outbox_put(struct store *s, const struct outbox_row *row, outbox_fn *fn, voi
 /* Replaces state, payload (unless empty), error, attempts, due_at of row->id. ERR_NOT_FOUND. */
 int outbox_save(struct store *s, const struct outbox_row *row, outbox_fn *fn, void *arg);
 /*
- * Rows that are not final and are this instance's, or a dead one's: those become this instance's, so that of two
- * living instances one alone delivers. Oldest due first; limit 1..1000, ask again for the rest. Not retried.
+ * Rows that are not final and are this instance's. dead_too: and those of dead ones, which become this instance's, so
+ * that of two living instances one alone delivers; that looks at all rows that are not final. Oldest due first; limit
+ * 1..1000, and 16 MB of texts; ask again for the rest. Not retried.
  */
-int outbox_open_rows(struct store *s, unsigned limit, outbox_rows_fn *fn, void *arg);
+int outbox_open_rows(struct store *s, unsigned limit, bool dead_too, outbox_rows_fn *fn, void *arg);
 
 /* A handoff as the API shows it: its outbox row joined. */
 struct handoff_row {

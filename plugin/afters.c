@@ -9,7 +9,7 @@
  *   report     how a call that was asked for has ended: makes "told" and "wake" for who asked (afters_report.c)
  *   handoff    and "missed", "late", "told": a message to a chat; asked → sending → delivered | failed | uncertain
  */
-#include "plugin/afters.h"
+#include "plugin/afters_int.h"
 
 #include "abi/openclaw_voice.h"
 #include "memory/index.h"
@@ -18,104 +18,19 @@
 #include "plugin/afters_files.h"
 #include "plugin/afters_report.h"
 #include "plugin/afters_text.h"
-#include "plugin/afters_work.h"
-#include "plugin/app.h"
 #include "plugin/base/clock.h"
 #include "plugin/base/json.h"
 #include "plugin/base/mem.h"
-#include "plugin/net/loop.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define ASKED_AT_ONCE 4u /* where the host has a part in it: it may be a turn of the agent */
 #define ROWS_AT_ONCE 32u /* of ours alone: the database takes them together */
-#define ROWS_LOADED 200u
-#define ATTEMPTS_MAX 12u     /* about two hours with the pauses below */
-#define PAUSE_MS 2000u
-#define PAUSE_MAX_MS 900000u
+#define ATTEMPTS_MAX 12u     /* about two hours with the pauses between them */
 #define STEP_MS 60000u       /* the host's answer to one step */
 #define TEXT_BYTES (1u << 20)
 #define SUMMARY_WORDS 80
-
-struct afters {
-    struct app *app;
-    struct works works;
-    struct timer *timer;
-};
-
-/* ---- The list ---- */
-
-static void work_free(struct work *w)
-{
-    if (w->token != 0)
-        host_forget(w->owner->app->host, w->token);
-    json_free(w->doc);
-    mem_free(w->id);
-    mem_free(w->call);
-    mem_free(w->kind);
-    mem_free(w->state);
-    mem_free(w->payload);
-    mem_free(w->text);
-    mem_free(w);
-}
-
-static void work_end(struct work *w)
-{
-    works_take(&w->owner->works, w);
-    work_free(w);
-}
-
-/* One that is in hand already stays as it is. */
-static void work_begin(struct afters *as, const struct outbox_row *row)
-{
-    struct work *w = works_find(&as->works, row->id) == NULL ? MEM_NEW(struct work) : NULL;
-
-    if (w == NULL)
-        return;
-    w->owner = as;
-    w->id = str_dup(row->id);
-    w->call = str_dup(row->call);
-    w->kind = str_dup(row->kind);
-    w->state = str_dup(row->state);
-    w->payload = str_dup(row->payload);
-    w->attempts = row->attempts;
-    w->made_at = row->made_at;
-    if (w->id == NULL || w->call == NULL || w->kind == NULL || w->state == NULL || w->payload == NULL ||
-        json_parse(&w->doc, str_of(w->payload), NULL) < 0)
-        work_free(w);
-    else
-        works_add(&as->works, w);
-}
-
-static void pump(struct afters *as);
-
-static void arm(struct afters *as)
-{
-    uint64_t at = works_due(&as->works);
-
-    if (at != 0)
-        timer_set(as->timer, at);
-    else
-        timer_stop(as->timer);
-}
-
-int afters_put(struct afters *as, const char *kind, struct str call, struct str id, struct str payload,
-               outbox_fn *fn, void *arg)
-{
-    struct outbox_row row = {.id = id, .call = call, .kind = str_of(kind), .state = STR("asked"),
-                             .payload = payload, .made_at = clock_wall_ms(), .due_at = clock_wall_ms()};
-
-    int rc = outbox_put(as->app->store, &row, fn, arg);
-
-    if (rc < 0) {
-        log_error(&as->app->log, "%.*s: what is owed after it (%s) could not be queued", STR_ARG(call), kind);
-        return rc;
-    }
-    work_begin(as, &row);
-    timer_set(as->timer, loop_now_ms(as->app->loop));
-    return 0;
-}
 
 static struct id row_id(const char *kind, struct str call)
 {
@@ -127,36 +42,18 @@ static struct id row_id(const char *kind, struct str call)
 
 /* ---- The end of a step ---- */
 
-static void save(struct work *w, const char *state, const char *error, uint64_t due_at)
-{
-    bool delivered = strcmp(state, "delivered") == 0;
-    struct outbox_row row = {.id = str_of(w->id), .call = str_of(w->call), .kind = str_of(w->kind),
-                             .state = delivered ? STR("done") : str_of(state), .payload = STR(""),
-                             .error = str_of(error), .attempts = w->attempts, .made_at = w->made_at,
-                             .due_at = due_at};
-
-    (void)outbox_save(w->owner->app->store, &row, NULL, NULL);
-    if (strcmp(w->kind, "handoff") == 0)
-        (void)handoff_save(w->owner->app->store, str_of(w->id),
-                           strcmp(state, "repeating") == 0 ? STR("sending") : str_of(state), str_of(error),
-                           delivered ? clock_wall_ms() : 0, NULL, NULL);
-}
-
 static void finish(struct work *w, const char *state, const char *error)
 {
     struct afters *as = w->owner;
 
-    if (!w->forgotten)
-        save(w, state, error, 0);
-    w->token = 0;
-    work_end(w);
-    pump(as);
+    work_settle(w, state, error);
+    afters_pump(as);
 }
 
 static void again(struct work *w, const char *error)
 {
     struct afters *as = w->owner;
-    uint64_t pause = PAUSE_MS;
+    uint64_t pause = AFTERS_PAUSE_MS;
 
     if (w->forgotten || ++w->attempts >= ATTEMPTS_MAX) {
         if (!w->forgotten)
@@ -164,13 +61,10 @@ static void again(struct work *w, const char *error)
         finish(w, "failed", error);
         return;
     }
-    for (unsigned i = 1; i < w->attempts && pause < PAUSE_MAX_MS; i++)
+    for (unsigned i = 1; i < w->attempts && pause < AFTERS_PAUSE_MAX_MS; i++)
         pause *= 2;
-    w->due_ms = loop_now_ms(as->app->loop) + pause;
-    save(w, w->state, error, clock_wall_ms() + pause);
-    works_move(&as->works, w, WORK_PAUSED);
-    w->token = 0;
-    pump(as);
+    work_pause(w, error, pause);
+    afters_pump(as);
 }
 
 static int ask_host(struct work *w, const char *name, struct buf *json, host_reply_fn *fn)
@@ -499,6 +393,10 @@ static void start(struct work *w)
 
     works_move(&w->owner->works, w, WORK_RUNNING);
     w->step_by_ms = loop_now_ms(w->owner->app->loop) + STEP_MS;
+    if (w->ends != NULL) { /* it is over, and that was not durable yet */
+        finish(w, w->ends, w->why);
+        return;
+    }
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         if (strcmp(w->kind, kinds[i].kind) == 0) {
             kinds[i].step(w);
@@ -508,16 +406,20 @@ static void start(struct work *w)
     finish(w, "failed", "an unknown kind");
 }
 
-static void pump(struct afters *as)
+void afters_pump(struct afters *as)
 {
     unsigned at_once = host_serves(as->app->host) ? ASKED_AT_ONCE : ROWS_AT_ONCE;
     struct work *w;
 
-    if (as->app->phase >= APP_STOPPING)
-        return; /* what is owed is on disk for the next start; the index may be closed already */
+    /* What is owed is on disk for the next start; the index may be closed already. */
+    if (as->app->phase >= APP_STOPPING || as->pumping)
+        return;
+    as->pumping = true; /* what is over at once asks for the next here, not deeper and deeper */
     while (as->works.n[WORK_RUNNING] < at_once && (w = works_next(&as->works, loop_now_ms(as->app->loop))) != NULL)
         start(w);
-    arm(as);
+    as->pumping = false;
+    afters_look(as);
+    afters_arm(as);
 }
 
 static bool is_message(const struct work *w)
@@ -545,7 +447,7 @@ static void on_timer(void *arg)
             again(w, "the gateway did not answer in time");
         break; /* the list may have changed */
     }
-    pump(as);
+    afters_pump(as);
 }
 
 /* ---- Planning ---- */
@@ -593,43 +495,6 @@ void afters_plan(struct afters *as, const struct after_call *c)
 
 /* ---- Open and close ---- */
 
-static void on_rows(void *arg, int rc, const struct outbox_row *rows, unsigned n)
-{
-    struct afters *as = arg;
-
-    if (rc < 0) {
-        log_error(&as->app->log, "what earlier calls still owe could not be read: %s", err_name(rc));
-        return;
-    }
-    for (unsigned i = 0; i < n; i++)
-        work_begin(as, &rows[i]);
-    if (n > 0)
-        log_info(&as->app->log, "%u things are still owed from earlier calls", n);
-    pump(as);
-}
-
-/* What waits for the database or the index ends with that answer. */
-void afters_forget(struct afters *as, struct str call)
-{
-    for (unsigned place = 0; place < WORK_PLACES; place++) {
-        for (struct work *w = as->works.first[place], *next; w != NULL; w = next) {
-            next = w->next;
-            if (!str_eqc(call, w->call))
-                continue;
-            w->forgotten = true;
-            if (w->token != 0)
-                host_cancel(as->app->host, w->token);
-            if (place != WORK_RUNNING || w->token != 0)
-                work_end(w);
-        }
-    }
-}
-
-void afters_resume(struct afters *as)
-{
-    (void)outbox_open_rows(as->app->store, ROWS_LOADED, on_rows, as);
-}
-
 int afters_open(struct afters **out, struct app *app)
 {
     struct afters *as = MEM_NEW(struct afters);
@@ -638,6 +503,7 @@ int afters_open(struct afters **out, struct app *app)
     if (as == NULL)
         return ERR_NOMEM;
     as->app = app;
+    as->works.max = WORKS_MAX;
     rc = timer_open(&as->timer, app->loop, on_timer, as);
     if (rc < 0) {
         mem_free(as);
@@ -651,9 +517,7 @@ void afters_close(struct afters *as)
 {
     if (as == NULL)
         return;
-    for (unsigned place = 0; place < WORK_PLACES; place++)
-        while (as->works.first[place] != NULL)
-            work_end(as->works.first[place]);
+    afters_drop_all(as);
     timer_close(as->timer);
     mem_free(as);
 }

@@ -14,6 +14,7 @@
 
 struct afters;
 struct app;
+struct buf;
 struct json;
 
 int afters_open(struct afters **out, struct app *app);
@@ -21,8 +22,10 @@ int afters_open(struct afters **out, struct app *app);
 void afters_close(struct afters *as);
 /* The call is being forgotten: nothing more is done for it. Its rows go with it. */
 void afters_forget(struct afters *as, struct str call);
-/* Takes up what earlier runs left. */
+/* Takes up what earlier runs left, and instances that are dead now. */
 void afters_resume(struct afters *as);
+/* Writes {in_hand, waiting_for_another_attempt, more_in_database}. */
+void afters_write(const struct afters *as, struct buf *out);
 
 struct after_call { /* borrowed */
     struct str call, number, person, session_key;
@@ -66,7 +69,10 @@ bool afters_address(const struct config *c, const struct json *person, struct st
 bool afters_is_on(struct str identity, struct str channel, struct str *to);
 
 #define AFTERS_MESSAGE_BYTES 3500u /* of a message to another channel */
-/* Makes a row of the outbox and takes it up. payload: a JSON object. fn or NULL: it is durable. ERR_NOMEM, ERR_FULL. */
+/*
+ * Makes a row of the outbox and takes it up, as soon as there is room. payload: a JSON object. fn or NULL: it is
+ * durable. ERR_NOMEM, ERR_FULL.
+ */
 int afters_put(struct afters *as, const char *kind, struct str call, struct str id, struct str payload,
                outbox_fn *fn, void *arg);
 

@@ -19,6 +19,16 @@ struct work *works_find(const struct works *ws, struct str id)
     return w;
 }
 
+bool works_full(const struct works *ws)
+{
+    return ws->all >= ws->max || ws->bytes >= WORKS_BYTES_MAX;
+}
+
+bool works_low(const struct works *ws)
+{
+    return ws->all <= ws->max / 2 && ws->bytes <= WORKS_BYTES_MAX / 2;
+}
+
 static void put(struct works *ws, struct work *w, enum work_place place)
 {
     w->place = place;
@@ -54,6 +64,8 @@ void works_add(struct works *ws, struct work *w)
 
     w->same = *at;
     *at = w;
+    ws->all++;
+    ws->bytes += w->bytes;
     put(ws, w, WORK_READY);
 }
 
@@ -70,6 +82,8 @@ void works_take(struct works *ws, struct work *w)
     while (*at != w)
         at = &(*at)->same;
     *at = w->same;
+    ws->all--;
+    ws->bytes -= w->bytes;
     unput(ws, w);
 }
 

@@ -237,6 +237,8 @@ static void keep(void *arg)
 
     if (company || app->company) /* one that has left may have left calls */
         calls_adopt(app->calls);
+    if (app->company && !company)
+        afters_resume(app->afters); /* and what is owed */
     app->company = company;
     /* By the wall clock, as what is kept is: a machine that slept for a day is late by a day. */
     if (app->expire_wall_ms <= wall || app->expire_wall_ms - wall > KEEP_EVERY_MS) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* How an instance is, for GET /status, /health and /ready, and for the host. */
 #include "memory/store.h"
+#include "plugin/afters.h"
 #include "plugin/app.h"
 #include "plugin/base/clock.h"
 #include "plugin/base/json.h"
@@ -76,6 +77,8 @@ void app_status(struct app *app, bool open, struct buf *out)
         drain_write(app->drain, out);
         jw_key(out, "costs");
         costs_write(app->costs, out);
+        jw_key(out, "owed");
+        afters_write(app->afters, out);
         write_database(out, &h);
         write_http(out, app->httpd);
     }

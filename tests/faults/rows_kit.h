@@ -371,12 +371,14 @@ static inline void rows_adopted_fn(void *arg, int rc, const struct journal_found
     a->n++;
 }
 
-static inline void rows_owed_fn(void *arg, int rc, const struct outbox_row *rows, unsigned n)
+static inline void rows_owed_fn(void *arg, int rc, const struct outbox_row *rows, unsigned n,
+                                bool more)
 {
     struct rows_adopted *a = arg;
 
     (void)rows;
     (void)n;
+    (void)more;
     a->rc = rc;
     a->n++;
 }
@@ -387,7 +389,8 @@ static inline bool rows_adopt(struct kit *k)
 
     calls = owed = (struct rows_adopted){0};
     return journal_adopt(k->s, rows_adopted_fn, &calls) == 0 && kit_wait(k, &calls.n, 1, 10000) && calls.rc == 0 &&
-           outbox_open_rows(k->s, 1000, rows_owed_fn, &owed) == 0 && kit_wait(k, &owed.n, 1, 10000) && owed.rc == 0;
+           outbox_open_rows(k->s, 1000, true, rows_owed_fn, &owed) == 0 &&
+           kit_wait(k, &owed.n, 1, 10000) && owed.rc == 0;
 }
 
 /* SQL of the store's thread outside any transaction. */

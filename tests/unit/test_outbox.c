@@ -8,18 +8,20 @@
 struct rows {
     unsigned n, calls;
     int rc;
+    bool more;
     char ids[200], payload[100], error[100];
     unsigned attempts;
     uint64_t due;
 };
 
-static void on_rows(void *arg, int rc, const struct outbox_row *rows, unsigned n)
+static void on_rows(void *arg, int rc, const struct outbox_row *rows, unsigned n, bool more)
 {
     struct rows *r = arg;
     size_t at = 0;
 
     r->rc = rc;
     r->n = n;
+    r->more = more;
     r->ids[0] = '\0';
     for (unsigned i = 0; i < n && at < sizeof r->ids; i++)
         at += (size_t)snprintf(r->ids + at, sizeof r->ids - at, "%.*s ", STR_ARG(rows[i].id));
@@ -35,7 +37,7 @@ static void on_rows(void *arg, int rc, const struct outbox_row *rows, unsigned n
 static void look(struct kit *k, struct rows *r, unsigned limit)
 {
     memset(r, 0, sizeof *r);
-    T_OK(outbox_open_rows(k->s, limit, on_rows, r));
+    T_OK(outbox_open_rows(k->s, limit, true, on_rows, r));
     T_TRUE(kit_wait(k, &r->calls, 1, 10000));
     T_OK(r->rc);
 }
@@ -67,8 +69,10 @@ static void rows_are_kept_and_found(void)
     T_EQ(ASK(&k, &h, outbox_put(k.s, &row, on_rc, &h)), 0);
     look(&k, &r, 10);
     T_STR_EQ(r.ids, "out_2 out_1 ");
+    T_FALSE(r.more);
     look(&k, &r, 1);
     T_STR_EQ(r.ids, "out_2 ");
+    T_TRUE(r.more);
     row = (struct outbox_row){.id = STR("out_2"), .state = STR("sending"), .error = STR("try \"2\""),
                               .attempts = 3, .due_at = 900};
     T_EQ(ASK(&k, &h, outbox_save(k.s, &row, on_rc, &h)), 0);
@@ -231,7 +235,7 @@ static int try_all(struct kit *k, struct heard *h, struct rows *r, int what)
     case 2: return handoff_put(k->s, &hand, on_rc, h);
     case 3: return handoff_save(k->s, hand.id, hand.state, STR(""), 1, on_rc, h);
     case 4: return handoff_list(k->s, 5, on_json, h);
-    default: return outbox_open_rows(k->s, 5, on_rows, r);
+    default: return outbox_open_rows(k->s, 5, true, on_rows, r);
     }
 }
 
