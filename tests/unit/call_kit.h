@@ -601,4 +601,10 @@ static inline void kit_ask_one(struct kit *k, const char *id)
     kit_calls(k, response, &q, 1);
 }
 
+static inline void kit_expect(const struct kit *k, enum call_state state, enum call_reason reason)
+{
+    T_STR_EQ(call_state_name(k->c.state), call_state_name(state));
+    T_STR_EQ(call_reason_name(k->c.reason), call_reason_name(reason));
+}
+
 #endif
