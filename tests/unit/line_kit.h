@@ -370,4 +370,22 @@ static inline void lk_ok(struct lk *k, enum line_cmd what, const char *label)
     lk_answer(k, lk_last(k, what, label), 200, "");
 }
 
+/* Dialled, and the carrier has made the leg. */
+static inline void lk_dial_made(struct lk *k)
+{
+    struct line_settings set = lk_settings();
+
+    lk_dial(k, &set);
+    lk_answer(k, lk_last(k, LINE_CMD_CREATE, "caller"), 201, "CA1");
+}
+
+/* The carrier has ended each leg and room that it was told to end. */
+static inline void lk_end_all(struct lk *k)
+{
+    for (unsigned i = 0; i < k->n_cmds; i++) {
+        if (k->cmds[i].what == LINE_CMD_END_LEG || k->cmds[i].what == LINE_CMD_END_ROOM)
+            lk_answer(k, &k->cmds[i], 200, "");
+    }
+}
+
 #endif

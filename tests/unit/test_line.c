@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The line machine, rule by rule: dialling, answering, the model's leg, ending, restarts. */
+/* The line machine, rule by rule: dialling, what is said of a leg, the model's leg, its text, the clock. */
 #include "plugin/call/line.h"
 
 #include "tests/unit/t.h"
@@ -7,14 +7,6 @@
 #include "tests/unit/line_kit.h"
 
 static struct lk k;
-
-static void dial_until_created(void)
-{
-    struct line_settings set = lk_settings();
-
-    lk_dial(&k, &set);
-    lk_answer(&k, lk_last(&k, LINE_CMD_CREATE, "caller"), 201, "CA1");
-}
 
 /* ---- Dialling ---- */
 
@@ -173,7 +165,7 @@ static void other_lines_callbacks(void)
 {
     struct line_event ev = {.kind = LINE_EV_STATUS};
 
-    dial_until_created();
+    lk_dial_made(&k);
     ev.u.status.label = STR("caller");
     ev.u.status.sid = STR("CA1");
     ev.u.status.ref = STR("another");
@@ -209,7 +201,7 @@ static void ends_before_the_answer(void)
     char code[32];
 
     for (unsigned i = 0; i < sizeof v / sizeof v[0]; i++) {
-        dial_until_created();
+        lk_dial_made(&k);
         lk_status_sip(&k, "caller", "CA1", v[i].says, 3, v[i].sip);
         T_EQ(k.l.outcome, v[i].outcome);
         T_EQ(k.l.phase, LINE_OVER);
@@ -225,7 +217,7 @@ static void ends_before_the_answer(void)
 
 static void order_of_callbacks(void)
 {
-    dial_until_created();
+    lk_dial_made(&k);
     lk_status(&k, "caller", "CA1", LEG_SAYS_IN_PROGRESS, 2);
     T_EQ(k.l.phase, LINE_ANSWERED);
     lk_status(&k, "caller", "CA1", LEG_SAYS_RINGING, 1);
@@ -238,7 +230,7 @@ static void order_of_callbacks(void)
 
 static void join_is_no_answer(void)
 {
-    dial_until_created();
+    lk_dial_made(&k);
     lk_status(&k, "caller", "CA1", LEG_SAYS_RINGING, 1);
     lk_room(&k, ROOM_START, "", "");
     lk_room(&k, ROOM_JOIN, "caller", "CA1");
@@ -250,7 +242,7 @@ static void lost_answer_callback(void)
 {
     struct line_seen_leg seen = {.label = STR("caller"), .sid = STR("CA1"), .status = LEG_SAYS_IN_PROGRESS, .up_s = 3};
 
-    dial_until_created();
+    lk_dial_made(&k);
     lk_status(&k, "caller", "CA1", LEG_SAYS_RINGING, 1);
     lk_wait(&k, 10000);
     lk_found(&k, &seen, 1);
@@ -260,7 +252,7 @@ static void lost_answer_callback(void)
 
 static void silent_ring(void)
 {
-    dial_until_created();
+    lk_dial_made(&k);
     lk_status(&k, "caller", "CA1", LEG_SAYS_RINGING, 1);
     lk_wait(&k, 30000 + 65000);
     T_EQ(k.l.phase, LINE_ENDING);
@@ -301,7 +293,7 @@ static void model_at_the_answer(void)
 {
     const struct leg *m;
 
-    dial_until_created();
+    lk_dial_made(&k);
     lk_status(&k, "caller", "CA1", LEG_SAYS_IN_PROGRESS, 2);
     m = line_leg(&k.l, STR("model"));
     T_MUST(m);
@@ -315,7 +307,7 @@ static void model_at_the_answer(void)
 
 static void model_never_comes(void)
 {
-    dial_until_created();
+    lk_dial_made(&k);
     lk_status(&k, "caller", "CA1", LEG_SAYS_IN_PROGRESS, 2);
     lk_answer(&k, lk_last(&k, LINE_CMD_CREATE, "model"), 201, "CA2");
     lk_wait(&k, 3999);
@@ -344,7 +336,7 @@ static void model_never_comes(void)
 
 static void apology_fails(void)
 {
-    dial_until_created();
+    lk_dial_made(&k);
     lk_status(&k, "caller", "CA1", LEG_SAYS_IN_PROGRESS, 2);
     lk_wait(&k, 8000);
     lk_answer(&k, lk_last(&k, LINE_CMD_APOLOGISE, "caller"), 400, "");
@@ -355,7 +347,7 @@ static void model_tried_twice(void)
 {
     char first[LINE_REF_BYTES];
 
-    dial_until_created();
+    lk_dial_made(&k);
     lk_status(&k, "caller", "CA1", LEG_SAYS_IN_PROGRESS, 2);
     lk_text(first, sizeof first, str_of(lk_last(&k, LINE_CMD_CREATE, "model")->ref));
     lk_answer(&k, lk_last(&k, LINE_CMD_CREATE, "model"), 201, "CA2");
@@ -370,7 +362,7 @@ static void model_tried_twice(void)
 
 static void model_create_lost(void)
 {
-    dial_until_created();
+    lk_dial_made(&k);
     lk_status(&k, "caller", "CA1", LEG_SAYS_IN_PROGRESS, 2);
     lk_answer(&k, lk_last(&k, LINE_CMD_CREATE, "model"), 0, "");
     lk_wait(&k, 3000);
@@ -417,244 +409,6 @@ static void model_lost_with_the_caller(void)
     T_GE(k.l.phase, LINE_ENDING);
     T_EQ(k.l.outcome, LINE_OUTCOME_ANSWERED);
     T_EQ(lk_count(&k, LINE_CMD_CREATE, "model"), 1);
-}
-
-/* ---- Ending ---- */
-
-static void end_all(void)
-{
-    for (unsigned i = 0; i < k.n_cmds; i++) {
-        if (k.cmds[i].what == LINE_CMD_END_LEG || k.cmds[i].what == LINE_CMD_END_ROOM)
-            lk_answer(&k, &k.cmds[i], 200, "");
-    }
-}
-
-static void ends_from_every_side(void)
-{
-    struct line_settings set = lk_settings();
-
-    for (unsigned how = 0; how < 4; how++) {
-        if (how == 3)
-            set.max_ms = 60000;
-        lk_talk(&k, &set);
-        lk_wait(&k, 1000);
-        if (how == 0)
-            lk_act(&k, "act_1", ACT_HANGUP, "", "");
-        else if (how == 1)
-            lk_said_model(&k, LINE_EV_MODEL_LEAVES);
-        else if (how == 2)
-            lk_status(&k, "caller", "CA1", LEG_SAYS_COMPLETED, 4);
-        else
-            lk_wait(&k, 60000);
-        T_EQ(k.l.outcome, LINE_OUTCOME_ANSWERED);
-        T_EQ(lk_count(&k, LINE_CMD_END_ROOM, ""), 1);
-        T_EQ(lk_count(&k, LINE_CMD_END_LEG, "model"), 1);
-        T_EQ(lk_count(&k, LINE_CMD_END_LEG, "caller"), how == 2 ? 0 : 1);
-        T_EQ(k.l.phase, LINE_ENDING);
-        if (how == 0)
-            T_EQ(lk_state(&k, "act_1"), ACTION_DOING);
-        end_all();
-        T_EQ(k.l.phase, LINE_OVER);
-        T_EQ(k.tells[TELL_OVER], 1);
-        T_EQ(k.overs, 1);
-        if (how == 0)
-            T_EQ(lk_state(&k, "act_1"), ACTION_DONE);
-    }
-}
-
-static void ending_is_repeated(void)
-{
-    struct line_settings set = lk_settings();
-
-    lk_talk(&k, &set);
-    lk_said_model(&k, LINE_EV_MODEL_LEAVES);
-    for (unsigned i = 0; i < 12; i++) {
-        lk_answer(&k, lk_last(&k, LINE_CMD_END_LEG, "caller"), 503, "");
-        lk_wait(&k, 2000);
-    }
-    T_GE(lk_count(&k, LINE_CMD_END_LEG, "caller"), 4);
-    T_GE(lk_count(&k, LINE_CMD_LOOK_UP, ""), 1); /* after 15 s a look-up decides */
-    lk_wait(&k, 75000);
-    T_EQ(k.l.phase, LINE_OVER);
-    lk_status(&k, "caller", "CA1", LEG_SAYS_IN_PROGRESS, 9); /* it lives, after all */
-    T_STR_EQ(lk_last(&k, LINE_CMD_END_LEG, "")->sid, "CA1");
-}
-
-static void queued_never_rings(void)
-{
-    struct line_settings set = lk_settings();
-
-    memset(&k, 0, sizeof k);
-    k.hold_slots = true;
-    line_begin_dial(&k.l, &set, STR("r"), STR("+15551230000"), 0, lk_now(&k), &k.fx);
-    lk_after(&k);
-    lk_act(&k, "act_1", ACT_HANGUP, "", "");
-    T_EQ(k.l.outcome, LINE_OUTCOME_CANCELED);
-    T_EQ(k.l.phase, LINE_OVER);
-    T_EQ(k.n_cmds, 0);
-    T_EQ(lk_state(&k, "act_1"), ACTION_DONE);
-    {
-        struct line_event ev = {.kind = LINE_EV_SLOT};
-
-        ev.u.label = STR("caller");
-        lk_step(&k, &ev);
-    }
-    T_EQ(k.n_cmds, 0);
-}
-
-static void ended_while_creating(void)
-{
-    struct line_settings set = lk_settings();
-    struct line_seen_leg seen = {.label = STR("caller"), .sid = STR("CA1"), .status = LEG_SAYS_RINGING, .up_s = -1};
-
-    for (unsigned how = 0; how < 3; how++) {
-        lk_dial(&k, &set);
-        if (how == 2)
-            lk_answer(&k, lk_last(&k, LINE_CMD_CREATE, "caller"), 0, "");
-        lk_act(&k, "act_1", ACT_HANGUP, "", "");
-        T_EQ(k.l.phase, LINE_ENDING);
-        if (how == 0)
-            lk_answer(&k, lk_last(&k, LINE_CMD_CREATE, "caller"), 201, "CA1");
-        if (how == 1)
-            lk_answer(&k, lk_last(&k, LINE_CMD_CREATE, "caller"), 503, "");
-        if (how > 0)
-            lk_found(&k, &seen, 1);
-        T_EQ(lk_count(&k, LINE_CMD_END_LEG, "caller"), 1);
-        lk_status(&k, "caller", "CA1", LEG_SAYS_IN_PROGRESS, 3); /* answered a moment before */
-        T_EQ(lk_count(&k, LINE_CMD_CREATE, "model"), 0);
-        lk_answer(&k, lk_last(&k, LINE_CMD_END_LEG, "caller"), 200, "");
-        T_EQ(k.l.phase, LINE_OVER);
-        T_EQ(k.l.outcome, LINE_OUTCOME_CANCELED);
-    }
-}
-
-static void delete_before_the_save(void)
-{
-    struct line_settings set = lk_settings();
-    struct line_event ev = {.kind = LINE_EV_SLOT};
-
-    memset(&k, 0, sizeof k);
-    k.hold_slots = k.hold_saves = true;
-    line_begin_dial(&k.l, &set, STR("r"), STR("+15551230000"), 0, lk_now(&k), &k.fx);
-    lk_after(&k);
-    ev.u.label = STR("caller");
-    lk_step(&k, &ev);
-    lk_act(&k, "act_1", ACT_HANGUP, "", "");
-    ev.kind = LINE_EV_SAVED;
-    ev.u.version = k.l.version;
-    lk_step(&k, &ev);
-    T_EQ(lk_count(&k, LINE_CMD_CREATE, ""), 0);
-    T_EQ(k.l.outcome, LINE_OUTCOME_CANCELED);
-}
-
-/* ---- Restarts ---- */
-
-static void restart_while_dialling(void)
-{
-    struct line_settings set = lk_settings();
-    struct line_seen_leg seen = {.label = STR("caller"), .sid = STR("CA1"), .status = LEG_SAYS_RINGING, .up_s = -1};
-
-    lk_dial(&k, &set);
-    lk_restart(&k, 1000); /* the create may have been sent */
-    T_EQ(k.l.legs[0].state, LEG_LOST);
-    T_EQ(lk_count(&k, LINE_CMD_LOOK_UP, ""), 1);
-    lk_found(&k, NULL, 0);
-    lk_wait(&k, 4000);
-    lk_found(&k, &seen, 1);
-    T_EQ(k.l.phase, LINE_RINGING);
-    T_EQ(lk_count(&k, LINE_CMD_CREATE, ""), 1);
-}
-
-static void restart_with_an_answer(void)
-{
-    struct line_seen_leg seen = {.label = STR("caller"), .sid = STR("CA1"), .status = LEG_SAYS_IN_PROGRESS};
-    static const struct { int64_t up_s; uint64_t away_ms; bool model; } v[] = {
-        {5, 20000, true}, {14, 20000, true}, {16, 20000, false}, {-1, 3000, true}, {-1, 20000, false}};
-
-    for (unsigned i = 0; i < sizeof v / sizeof v[0]; i++) {
-        dial_until_created();
-        lk_status(&k, "caller", "CA1", LEG_SAYS_RINGING, 1);
-        lk_restart(&k, v[i].away_ms);
-        T_EQ(lk_count(&k, LINE_CMD_CREATE, "model"), 0);
-        seen.up_s = v[i].up_s;
-        lk_found(&k, &seen, 1);
-        T_EQ(k.l.answered_wall_ms != 0, true);
-        T_EQ(lk_count(&k, LINE_CMD_CREATE, "model"), v[i].model);
-        T_EQ(lk_count(&k, LINE_CMD_APOLOGISE, "caller"), !v[i].model);
-        T_EQ(k.l.outcome, v[i].model ? LINE_OUTCOME_NONE : LINE_OUTCOME_INTERRUPTED);
-    }
-}
-
-static void restart_in_a_call(void)
-{
-    struct line_settings set = lk_settings();
-    struct line_seen_leg seen[2] = {
-        {.label = STR("caller"), .sid = STR("CA1"), .status = LEG_SAYS_IN_PROGRESS, .in_room = true, .up_s = 60},
-        {.label = STR("model"), .sid = STR("CA2"), .status = LEG_SAYS_IN_PROGRESS, .in_room = true, .up_s = 60}};
-
-    lk_talk(&k, &set);
-    lk_wait(&k, 40000);
-    lk_restart(&k, 5000);
-    lk_found(&k, seen, 2);
-    T_EQ(k.l.phase, LINE_ANSWERED);
-    T_EQ(lk_count(&k, LINE_CMD_CREATE, "model"), 1);
-    lk_restart(&k, 5000);
-    lk_found(&k, seen, 1); /* the model is gone, the caller waits for 45 s */
-    T_EQ(lk_count(&k, LINE_CMD_APOLOGISE, "caller"), 1);
-    T_EQ(k.l.outcome, LINE_OUTCOME_INTERRUPTED);
-    lk_talk(&k, &set);
-    lk_wait(&k, 40000);
-    lk_restart(&k, 5000);
-    lk_found(&k, seen + 1, 1); /* the caller is gone */
-    T_EQ(k.l.outcome, LINE_OUTCOME_ANSWERED);
-    T_EQ(lk_count(&k, LINE_CMD_END_LEG, "model"), 1);
-}
-
-static void strays_after_a_restart(void)
-{
-    struct line_settings set = lk_settings();
-    struct line_seen_leg seen[3] = {
-        {.label = STR("caller"), .sid = STR("CA1"), .status = LEG_SAYS_IN_PROGRESS, .in_room = true, .up_s = 60},
-        {.label = STR("model"), .sid = STR("CA2"), .status = LEG_SAYS_IN_PROGRESS, .in_room = true, .up_s = 60},
-        {.label = STR("model"), .sid = STR("CA8"), .status = LEG_SAYS_IN_PROGRESS, .in_room = true, .up_s = 60}};
-
-    lk_talk(&k, &set);
-    lk_restart(&k, 5000);
-    lk_found(&k, seen, 3);
-    T_STR_EQ(lk_last(&k, LINE_CMD_END_LEG, "")->sid, "CA8");
-    T_EQ(k.l.phase, LINE_ANSWERED);
-}
-
-static void restart_without_a_carrier(void)
-{
-    struct line_settings set = lk_settings();
-    struct line_event ev = {.kind = LINE_EV_FOUND};
-
-    lk_talk(&k, &set);
-    lk_restart(&k, 1000);
-    for (unsigned i = 0; i < 12; i++) {
-        ev.u.found.cmd = lk_last(&k, LINE_CMD_LOOK_UP, "")->n;
-        ev.u.found.http_status = 0;
-        lk_step(&k, &ev);
-        lk_wait(&k, 2000);
-    }
-    T_GE(lk_count(&k, LINE_CMD_LOOK_UP, ""), 4);
-    T_EQ(k.l.phase, LINE_ANSWERED); /* the call may well go on: it is not ours to end */
-    T_FALSE(k.l.restored);
-}
-
-static void restart_while_ending(void)
-{
-    struct line_settings set = lk_settings();
-
-    lk_talk(&k, &set);
-    lk_said_model(&k, LINE_EV_MODEL_LEAVES);
-    lk_restart(&k, 3000);
-    T_EQ(lk_count(&k, LINE_CMD_END_LEG, "caller"), 2); /* at once, without a look-up */
-    T_EQ(lk_count(&k, LINE_CMD_END_LEG, "model"), 2);
-    T_EQ(lk_count(&k, LINE_CMD_END_ROOM, ""), 2);
-    end_all();
-    T_EQ(k.l.phase, LINE_OVER);
 }
 
 /* ---- Text, clock ---- */
@@ -756,17 +510,6 @@ int main(void)
     T_RUN(model_create_lost);
     T_RUN(model_lost_in_a_call);
     T_RUN(model_lost_with_the_caller);
-    T_RUN(ends_from_every_side);
-    T_RUN(ending_is_repeated);
-    T_RUN(queued_never_rings);
-    T_RUN(ended_while_creating);
-    T_RUN(delete_before_the_save);
-    T_RUN(restart_while_dialling);
-    T_RUN(restart_with_an_answer);
-    T_RUN(restart_in_a_call);
-    T_RUN(strays_after_a_restart);
-    T_RUN(restart_without_a_carrier);
-    T_RUN(restart_while_ending);
     T_RUN(texts_that_are_none);
     T_RUN(clock_jumps);
     T_RUN(names);
