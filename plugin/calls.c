@@ -559,6 +559,13 @@ unsigned calls_live(const struct calls *cs)
     return cs->n - cs->n_refusing;
 }
 
+unsigned calls_busy(const struct calls *cs)
+{
+    unsigned live = calls_live(cs), waiting = lines_waiting(cs->app->lines);
+
+    return live > waiting ? live - waiting : 0;
+}
+
 unsigned calls_count(const struct calls *cs)
 {
     return cs->n;

@@ -42,8 +42,10 @@ struct dial { /* a request that is not durable yet */
 
 static void dial_free(struct dial *d)
 {
-    if (d != NULL)
-        buf_free(&d->spec);
+    if (d == NULL)
+        return;
+    d->ls->dialing--;
+    buf_free(&d->spec);
     mem_free(d);
 }
 
@@ -380,6 +382,10 @@ void dial_ask(struct app *app, const struct json *body, struct str idem, struct 
         refuse(fn, arg, 503, "draining", "the channel is about to stop and places no new calls; try again later");
         return;
     }
+    if (ls->n_queued + ls->dialing >= LINES_QUEUED_MAX) {
+        refuse(fn, arg, 503, "queue_full", "too many calls wait to be placed already; try again later");
+        return;
+    }
     cap = costs_refusal(app->costs, str_of(to.number));
     if (cap != COST_CAP_NONE) {
         refuse(fn, arg, 409, "cost_limit", cost_cap_words(cap));
@@ -390,6 +396,7 @@ void dial_ask(struct app *app, const struct json *body, struct str idem, struct 
         return;
     }
     d->ls = ls;
+    ls->dialing++;
     d->fn = fn;
     d->arg = arg;
     d->at_wall_ms = clock_wall_ms();

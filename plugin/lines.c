@@ -72,6 +72,7 @@ void trunk_free(struct trunk *t)
     if (*at == t) {
         *at = t->next;
         ls->n--;
+        ls->n_queued -= t->queued;
     }
     pacer_forget(ls->pacer, str_of(t->call));
     timer_close(t->timer);
@@ -101,10 +102,13 @@ static void rearm(struct trunk *t)
 
 void trunk_settle(struct trunk *t)
 {
+    struct lines *ls = t->owner;
+    bool queued = t->m.phase == LINE_QUEUED;
+
+    ls->n_queued += queued - t->queued;
+    t->queued = queued;
     trunk_effects(t);
     if (t->over) {
-        struct lines *ls = t->owner;
-
         trunk_free(t);
         pacer_look(ls->pacer);
     } else {
@@ -170,7 +174,7 @@ static bool has_room(void *arg)
 {
     struct lines *ls = arg;
 
-    return !drain_active(ls->app->drain) && calls_live(ls->app->calls) <= ls->app->config->call.max_concurrent;
+    return !drain_active(ls->app->drain) && calls_busy(ls->app->calls) < ls->app->config->call.max_concurrent;
 }
 
 static void go(void *arg, struct str call, struct str label)
@@ -262,6 +266,11 @@ bool lines_queued(const struct lines *ls, struct str call)
     const struct trunk *t = ls != NULL ? *slot(ls, call) : NULL;
 
     return t != NULL && t->m.phase == LINE_QUEUED;
+}
+
+unsigned lines_waiting(const struct lines *ls)
+{
+    return ls != NULL ? ls->n_queued : 0;
 }
 
 void lines_look(struct lines *ls)

@@ -24,6 +24,7 @@ struct trunk { /* one line; owner: the table */
     char noted[LINE_PARTIES][LINE_SID_BYTES]; /* legs whose sid is a row */
     char noted_ref[LINE_PARTIES][LINE_REF_BYTES];
     bool unrecorded;                     /* the model's side was told so */
+    bool queued;                         /* counted in n_queued */
     bool over;                           /* to be freed when its effects are carried out */
     bool back;                           /* an earlier instance's, and what was asked of it is not handed in yet */
     char knew[LINE_ACTIONS][ID_BYTES];   /* actions that it had when it was read back */
@@ -38,6 +39,7 @@ struct wait { /* somebody wants to hear what became of an action */
 };
 
 #define LINES_BUCKETS 1024u
+#define LINES_QUEUED_MAX 1000u /* calls that wait to be placed; 34 KB each */
 
 struct lines {
     struct app *app;
@@ -47,7 +49,8 @@ struct lines {
     struct destination_policy *destinations;
     struct pacer *pacer;
     struct trunk **buckets;              /* LINES_BUCKETS */
-    unsigned n;
+    unsigned n, n_queued;
+    unsigned dialing;                    /* asked for and not durable yet */
     struct wait *waits;
     bool leaving;
     unsigned closing;

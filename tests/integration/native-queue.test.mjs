@@ -129,6 +129,30 @@ describe('a call that waits', { concurrency: 4 }, () => {
     assert.equal((await made.over(waits.json.call_id)).outcome, 'answered', 'and is placed when they are over');
   });
 
+  test('takes no place of those that are talked in, and there is a bound to how many do', async (t) => {
+    const made = await lineRig(t, { changes: { channels: { voice: { outbound: {
+      quiet_hours: quietIn('Europe/Berlin') }, call: { max_concurrent: 2 }, api: { requests_per_minute: 0 } } },
+    security: { voice: { destinations: { allow: ['+4930'] } } } } });
+    let asked = 0;
+    const refused = [];
+    const ask = async () => {
+      while (asked < 1010) {
+        asked++;
+        const res = await made.host.api('/call', { method: 'POST', body: { to: BERLIN, purpose: 'x' } });
+        if (res.status !== 200) refused.push([res.status, res.json.error]);
+      }
+    };
+    await Promise.all(Array.from({ length: 16 }, ask));
+    assert.deepEqual(refused, Array(10).fill([503, 'queue_full']));
+    assert.equal(made.rows("SELECT count(*) AS n FROM line WHERE phase='queued'")[0].n, 1000);
+    const call = made.call({ script: [{ wait: 'greeting' }, { hangup: true }] });
+    assert.equal((await call.done).scriptError, null, 'somebody who calls is not told that all lines are busy');
+    const [{ call: one }] = made.rows("SELECT call FROM line WHERE phase='queued' LIMIT 1");
+    assert.equal((await made.host.api(`/call/${one}`, { method: 'DELETE' })).status, 200);
+    await made.over(one);
+    assert.ok(await made.dial({ to: BERLIN, purpose: 'x' }), 'one that has ended makes room');
+  });
+
   test('for another attempt: after busy, not after an error', async (t) => {
     const made = await lineRig(t, { people: { [BOB]: [{ busy: true }, talk], [CAROL]: { sip: 500 }, [DAVE]: [{ answers: false },
       { busy: true }, talk] }, changes: outbound({ retries: 1, ring_timeout_seconds: 5 }) });
