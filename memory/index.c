@@ -83,7 +83,7 @@ static void finish(struct index *ix, struct index_op *op, int rc)
     op->rc = rc;
     pthread_mutex_lock(&ix->lock);
     wake = ix->finished.head == NULL;
-    index_list_add(&ix->finished, op);
+    fifo_add(&ix->finished, &op->item);
     pthread_mutex_unlock(&ix->lock);
     if (wake && ix->wake != NULL)
         ix->wake(ix->ctx);
@@ -116,7 +116,7 @@ static void run(struct index *ix, struct index_op *op)
         rc = index_run_append(ix, op);
         break;
     default:
-        index_list_add(&ix->jobs, op);
+        fifo_add(&ix->jobs, &op->item);
         return;
     }
     finish(ix, op, rc);
@@ -128,7 +128,7 @@ static bool run_job(struct index *ix)
     int rc;
 
     if (ix->job == NULL)
-        ix->job = index_list_take(&ix->jobs);
+        ix->job = fifo_take(&ix->jobs);
     if (ix->job == NULL)
         return false;
     rc = ix->job->what == INDEX_ERASE ? index_step_erase(ix, ix->job) : index_step_forget(ix, ix->job);
@@ -162,7 +162,7 @@ static void *run_thread(void *arg)
     ix->rescan = true;
     for (;;) {
         pthread_mutex_lock(&ix->lock);
-        op = ix->closing ? NULL : index_list_take(&ix->queue);
+        op = ix->closing ? NULL : fifo_take(&ix->queue);
         more = ix->closing;
         pthread_mutex_unlock(&ix->lock);
         if (more)
@@ -230,11 +230,11 @@ static void poke(struct index *ix)
     (void)!write(ix->event_fd, &one, sizeof one);
 }
 
-static void close_all(struct index *ix, struct index_list *l)
+static void close_all(struct index *ix, struct fifo *l)
 {
     struct index_op *op;
 
-    while ((op = index_list_take(l)) != NULL) {
+    while ((op = fifo_take(l)) != NULL) {
         op->rc = ERR_CLOSED;
         op_answer(ix, op);
     }
@@ -251,7 +251,7 @@ void index_close(struct index *ix)
     (void)pthread_join(ix->thread, NULL);
     index_poll(ix);
     if (ix->job != NULL)
-        index_list_add(&ix->queue, ix->job);
+        fifo_add(&ix->queue, &ix->job->item);
     close_all(ix, &ix->jobs);
     close_all(ix, &ix->queue);
     destroy(ix);
@@ -261,18 +261,17 @@ void index_close(struct index *ix)
 
 void index_poll(struct index *ix)
 {
-    struct index_list done;
+    struct fifo done = {NULL, NULL};
     struct index_op *op;
 
     pthread_mutex_lock(&ix->lock);
-    done = ix->finished;
-    ix->finished = (struct index_list){NULL, NULL};
-    for (op = done.head; op != NULL; op = op->next) {
+    fifo_join(&done, &ix->finished);
+    for (const struct fifo_item *at = done.head; at != NULL; at = at->next) {
         ix->waiting--;
-        ix->waiting_bytes -= op->bytes;
+        ix->waiting_bytes -= ((const struct index_op *)(const void *)at)->bytes;
     }
     pthread_mutex_unlock(&ix->lock);
-    while ((op = index_list_take(&done)) != NULL)
+    while ((op = fifo_take(&done)) != NULL)
         op_answer(ix, op);
 }
 
@@ -284,7 +283,7 @@ void index_stats_read(struct index *ix, struct index_stats *out)
 }
 
 /* to: the queue, or the finished ones. Frees the operation when it is not taken. */
-static int push(struct index *ix, struct index_op *op, struct index_list *to)
+static int push(struct index *ix, struct index_op *op, struct fifo *to)
 {
     bool wake = false;
     int rc = 0;
@@ -296,7 +295,7 @@ static int push(struct index *ix, struct index_op *op, struct index_list *to)
         rc = ERR_FULL;
     } else {
         wake = to->head == NULL;
-        index_list_add(to, op);
+        fifo_add(to, &op->item);
         ix->waiting++;
         ix->waiting_bytes += op->bytes;
     }

@@ -10,6 +10,7 @@
  */
 #include "memory/context.h"
 #include "memory/index.h"
+#include "plugin/base/fifo.h"
 
 #include <limits.h>
 #include <pthread.h>
@@ -103,7 +104,7 @@ enum index_what {
 };
 
 struct index_op {
-    struct index_op *next;
+    struct fifo_item item; /* first */
     enum index_what what;
     int rc;
     size_t bytes;
@@ -131,10 +132,6 @@ struct index_op {
     char *data;
 };
 
-struct index_list {
-    struct index_op *head, *tail;
-};
-
 #define INDEX_STMTS 32u
 
 struct index {
@@ -148,7 +145,7 @@ struct index {
 
     /* Under the lock. */
     pthread_mutex_t lock;
-    struct index_list queue, finished;
+    struct fifo queue, finished;
     unsigned waiting;
     size_t waiting_bytes;
     bool closing;
@@ -159,7 +156,7 @@ struct index {
 
     /* Index thread. */
     struct index_op *job;
-    struct index_list jobs;
+    struct fifo jobs;
     int root_fd; /* the workspace, -1 missing */
     struct index_file *buckets[INDEX_BUCKETS];
     unsigned n_files, n_skipped, n_indexed;
@@ -188,29 +185,6 @@ struct index {
     uint32_t *tally_used, tally_turn;
     unsigned n_tally;
 };
-
-static inline void index_list_add(struct index_list *l, struct index_op *op)
-{
-    op->next = NULL;
-    if (l->tail != NULL)
-        l->tail->next = op;
-    else
-        l->head = op;
-    l->tail = op;
-}
-
-static inline struct index_op *index_list_take(struct index_list *l)
-{
-    struct index_op *op = l->head;
-
-    if (op == NULL)
-        return NULL;
-    l->head = op->next;
-    if (l->head == NULL)
-        l->tail = NULL;
-    op->next = NULL;
-    return op;
-}
 
 /* ---- index_text.c: pure. ---- */
 

@@ -54,7 +54,7 @@ static void run_last(struct store *s)
         if (s->next_try_ms != 0)
             break;
     }
-    while ((op = store_list_take(&s->line)) != NULL)
+    while ((op = fifo_take(&s->line)) != NULL)
         store_fail(s, op, ERR_CLOSED);
 }
 
@@ -73,7 +73,7 @@ static void *run_thread(void *arg)
     for (;;) {
         sleep_on(s);
         for (n = 0; n < STORE_BATCH && s->queue.head != NULL; n++)
-            s->batch[n] = store_list_take(&s->queue);
+            s->batch[n] = fifo_take(&s->queue);
         s->queued -= n;
         s->begun = s->begun && s->queue.head != NULL;
         late = closing_late(s);
@@ -252,7 +252,7 @@ int store_push(struct store *s, struct store_op *op)
         rc = ERR_FULL;
     } else {
         op->rc = 0;
-        store_list_add(&s->queue, op);
+        fifo_add(&s->queue, &op->item);
         s->waiting++;
         s->waiting_bytes += op->bytes;
         if (++s->queued >= STORE_GATHER || s->gather == NULL)
@@ -295,7 +295,7 @@ int store_settle(struct store *s, struct store_op *op)
         return ERR_CLOSED;
     }
     wake = s->finished.head == NULL;
-    store_list_add(&s->finished, op);
+    fifo_add(&s->finished, &op->item);
     pthread_mutex_unlock(&s->lock);
     if (wake && s->wake != NULL)
         s->wake(s->ctx);
@@ -304,12 +304,12 @@ int store_settle(struct store *s, struct store_op *op)
 
 void store_poll(struct store *s)
 {
-    struct store_list done = {NULL, NULL};
+    struct fifo done = {NULL, NULL};
     struct store_op *op;
 
     pthread_mutex_lock(&s->lock);
-    store_list_join(&done, &s->finished);
+    fifo_join(&done, &s->finished);
     pthread_mutex_unlock(&s->lock);
-    while ((op = store_list_take(&done)) != NULL)
+    while ((op = fifo_take(&done)) != NULL)
         op->done(op, op->rc);
 }

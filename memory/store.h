@@ -8,6 +8,7 @@
  * store_poll(). sqlite3.h is seen in memory/ only.
  */
 #include "plugin/base/err.h"
+#include "plugin/base/fifo.h"
 #include "plugin/base/log.h"
 
 #include <stdbool.h>
@@ -71,7 +72,7 @@ enum store_flags {
  * wait for that line: they are tried at once, see what is durable, and fail at once.
  */
 struct store_op {
-    struct store_op *next;
+    struct fifo_item item; /* first; the store's */
     unsigned flags;
     uint64_t deadline_ms; /* monotonic: not begun by then = ERR_TIMEOUT; 0 none */
     int (*run)(struct store_op *op, struct store *s, struct sqlite3 *db);

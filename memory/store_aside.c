@@ -45,7 +45,7 @@ static void *run_aside(void *arg)
     pthread_mutex_lock(&s->lock);
     s->aside_runs = false;
     wake = s->finished.head == NULL;
-    store_list_add(&s->finished, op);
+    fifo_add(&s->finished, &op->item);
     pthread_mutex_unlock(&s->lock);
     if (wake && s->wake != NULL)
         s->wake(s->ctx);

@@ -157,7 +157,7 @@ static void health_bad(struct store *s, int rc)
 }
 
 /* Hands finished operations to the loop; one wake, and none if the last one was not answered yet. */
-static void hand_over(struct store *s, struct store_list *done)
+static void hand_over(struct store *s, struct fifo *done)
 {
     unsigned n = 0;
     size_t bytes = 0;
@@ -165,15 +165,15 @@ static void hand_over(struct store *s, struct store_list *done)
 
     if (done->head == NULL)
         return;
-    for (const struct store_op *op = done->head; op != NULL; op = op->next) {
+    for (const struct fifo_item *at = done->head; at != NULL; at = at->next) {
         n++;
-        bytes += op->bytes;
+        bytes += ((const struct store_op *)(const void *)at)->bytes;
     }
     pthread_mutex_lock(&s->lock);
     s->waiting -= n;
     s->waiting_bytes -= bytes;
     wake = s->finished.head == NULL;
-    store_list_join(&s->finished, done);
+    fifo_join(&s->finished, done);
     pthread_mutex_unlock(&s->lock);
     if (wake && s->wake != NULL)
         s->wake(s->ctx);
@@ -181,10 +181,10 @@ static void hand_over(struct store *s, struct store_list *done)
 
 static void finish_one(struct store *s, struct store_op *op, int rc)
 {
-    struct store_list done = {NULL, NULL};
+    struct fifo done = {NULL, NULL};
 
     op->rc = rc;
-    store_list_add(&done, op);
+    fifo_add(&done, &op->item);
     hand_over(s, &done);
 }
 
@@ -200,7 +200,7 @@ void store_fail(struct store *s, struct store_op *op, int rc)
 static void verdict(struct store *s, struct store_op *op, int rc)
 {
     if (op->flags & STORE_RETRY)
-        store_list_add(&s->again, op);
+        fifo_add(&s->again, &op->item);
     else
         store_fail(s, op, rc);
 }
@@ -269,13 +269,13 @@ static int attempt(struct store *s, struct store_op **op, unsigned n, enum step 
 
 static void finish_group(struct store *s, struct store_op **op, unsigned n)
 {
-    struct store_list done = {NULL, NULL};
+    struct fifo done = {NULL, NULL};
 
     for (unsigned i = 0; i < n; i++) {
         if (op[i]->rc < 0 && (op[i]->flags & STORE_RETRY))
             log_warn(s->log, "a row was not stored: %s",
                      op[i]->rc <= ERR_SQLITE ? s->text : err_name(op[i]->rc));
-        store_list_add(&done, op[i]);
+        fifo_add(&done, &op[i]->item);
     }
     health_good(s, n); /* first: whoever hears of the commit may look at the health */
     hand_over(s, &done);
@@ -350,7 +350,7 @@ static void commit_group(struct store *s, struct store_op **op, unsigned n)
 
             for (unsigned i = 0; i < n; i++) {
                 if (op[i]->flags & STORE_RETRY)
-                    store_list_add(&s->again, op[i]);
+                    fifo_add(&s->again, &op[i]->item);
                 else
                     op[kept++] = op[i];
             }
@@ -388,7 +388,7 @@ static void run_batch(struct store *s, unsigned n, bool from_line)
             if (rc < 0)
                 store_fail(s, op, rc);
             else if (!from_line && (op->flags & STORE_RETRY) && line_waits(s))
-                store_list_add(&s->again, op);
+                fifo_add(&s->again, &op->item);
             else
                 s->group[g++] = op;
         }
@@ -411,15 +411,15 @@ void store_run_line(struct store *s)
 
     do {
         for (n = 0; n < STORE_BATCH && s->line.head != NULL; n++)
-            s->batch[n] = store_list_take(&s->line);
+            s->batch[n] = fifo_take(&s->line);
         run_batch(s, n, true);
     } while (s->line.head != NULL && s->again.head == NULL);
     if (s->again.head == NULL) {
         s->backoff_ms = 0;
         return;
     }
-    store_list_join(&s->again, &s->line);
-    store_list_join(&s->line, &s->again);
+    fifo_join(&s->again, &s->line);
+    fifo_join(&s->line, &s->again);
     s->backoff_ms = s->backoff_ms == 0 ? BACKOFF_FIRST_MS : s->backoff_ms * 2;
     if (s->backoff_ms > BACKOFF_LAST_MS)
         s->backoff_ms = BACKOFF_LAST_MS;
@@ -432,7 +432,7 @@ void store_run_new(struct store *s, unsigned n)
     uint64_t commits = s->health.commits;
 
     run_batch(s, n, false);
-    store_list_join(&s->line, &s->again);
+    fifo_join(&s->line, &s->again);
     if (s->line.head == NULL)
         return;
     if (!waited) {

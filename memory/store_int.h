@@ -20,10 +20,6 @@ struct sqlite3_stmt;
 #define STORE_GATHER 256u /* operations that wait for no more company */
 #define STORE_USED 32u
 
-struct store_list {
-    struct store_op *head, *tail;
-};
-
 struct store {
     /* Unchanged while the thread runs. */
     const struct log *log;
@@ -43,7 +39,7 @@ struct store {
     /* Under the lock. */
     pthread_mutex_t lock;
     pthread_cond_t cond; /* the store thread sleeps here */
-    struct store_list queue, finished;
+    struct fifo queue, finished;
     unsigned queued; /* operations in `queue` */
     bool begun;      /* the thread may take them */
     unsigned waiting; /* operations pushed and not finished */
@@ -63,8 +59,8 @@ struct store {
     unsigned n_used;
     struct claim_index *index; /* of the claims */
     uint64_t txn;              /* counts transactions, reading ones too */
-    struct store_list line;  /* STORE_RETRY operations that failed, and those behind them */
-    struct store_list again; /* the same, of the batch that runs */
+    struct fifo line;  /* STORE_RETRY operations that failed, and those behind them */
+    struct fifo again; /* the same, of the batch that runs */
     struct store_op *batch[STORE_BATCH], *group[STORE_BATCH];
     uint64_t next_try_ms, backoff_ms; /* of the line */
     uint64_t busy_until_ms;           /* the lock is waited for until then; 0: not begun to wait */
@@ -78,42 +74,6 @@ struct store {
     bool aside_begun, aside_runs; /* begun: the thread is to be joined */
     struct store_op *aside_op;
 };
-
-static inline void store_list_add(struct store_list *l, struct store_op *op)
-{
-    op->next = NULL;
-    if (l->tail != NULL)
-        l->tail->next = op;
-    else
-        l->head = op;
-    l->tail = op;
-}
-
-static inline struct store_op *store_list_take(struct store_list *l)
-{
-    struct store_op *op = l->head;
-
-    if (op == NULL)
-        return NULL;
-    l->head = op->next;
-    if (l->head == NULL)
-        l->tail = NULL;
-    op->next = NULL;
-    return op;
-}
-
-/* Moves all of `from` behind what `to` holds. */
-static inline void store_list_join(struct store_list *to, struct store_list *from)
-{
-    if (from->head == NULL)
-        return;
-    if (to->tail != NULL)
-        to->tail->next = from->head;
-    else
-        to->head = from->head;
-    to->tail = from->tail;
-    *from = (struct store_list){NULL, NULL};
-}
 
 /* Waits for the operation of store_aside(), which ends soon once s->closing is set. */
 void store_aside_join(struct store *s);

@@ -2,6 +2,7 @@
 #include "plugin/recordings_int.h"
 
 #include "plugin/base/clock.h"
+#include "plugin/base/fifo.h"
 #include "plugin/base/mem.h"
 #include "plugin/base/thread.h"
 #include "plugin/net/loop.h"
@@ -15,15 +16,11 @@
 
 /* One thing to do on the thread; embedded in what it is about. */
 struct job {
-    struct job *next;
+    struct fifo_item item; /* first */
     struct recordings *r;
     void (*work)(struct recordings *r, struct job *j); /* thread; sets rc */
     void (*done)(struct job *j);                       /* loop; frees */
     int rc;
-};
-
-struct jobs {
-    struct job *head, *tail;
 };
 
 struct recordings {
@@ -41,7 +38,7 @@ struct recordings {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t cond;
-    struct jobs asked, finished; /* under lock */
+    struct fifo asked, finished; /* under lock */
     bool closing, posted;        /* under lock */
     uint64_t close_by_ms;        /* under lock */
 };
@@ -98,28 +95,6 @@ struct removal {
 
 /* ---- the thread ---- */
 
-static void jobs_add(struct jobs *list, struct job *j)
-{
-    j->next = NULL;
-    if (list->tail != NULL)
-        list->tail->next = j;
-    else
-        list->head = j;
-    list->tail = j;
-}
-
-static struct job *jobs_take(struct jobs *list)
-{
-    struct job *j = list->head;
-
-    if (j != NULL) {
-        list->head = j->next;
-        if (list->head == NULL)
-            list->tail = NULL;
-    }
-    return j;
-}
-
 static void tell(struct recordings *r)
 {
     if (loop_post(r->loop, &r->msg) == 0)
@@ -141,7 +116,7 @@ static void *run(void *arg)
     for (;;) {
         while (r->asked.head == NULL && !r->closing)
             (void)pthread_cond_wait(&r->cond, &r->lock);
-        j = jobs_take(&r->asked);
+        j = fifo_take(&r->asked);
         if (j == NULL)
             break;
         late = r->closing && clock_mono_ms() >= r->close_by_ms;
@@ -151,7 +126,7 @@ static void *run(void *arg)
         else
             j->work(r, j);
         pthread_mutex_lock(&r->lock);
-        jobs_add(&r->finished, j);
+        fifo_add(&r->finished, &j->item);
         wake = !r->posted;
         r->posted = true;
         pthread_mutex_unlock(&r->lock);
@@ -170,22 +145,21 @@ static void ask(struct recordings *r, struct job *j, void (*work)(struct recordi
     j->work = work;
     j->done = done;
     pthread_mutex_lock(&r->lock);
-    jobs_add(&r->asked, j);
+    fifo_add(&r->asked, &j->item);
     (void)pthread_cond_signal(&r->cond);
     pthread_mutex_unlock(&r->lock);
 }
 
 static void finish_all(struct recordings *r)
 {
-    struct jobs list;
+    struct fifo list = {NULL, NULL};
     struct job *j;
 
     pthread_mutex_lock(&r->lock);
-    list = r->finished;
-    r->finished = (struct jobs){0};
+    fifo_join(&list, &r->finished);
     r->posted = false;
     pthread_mutex_unlock(&r->lock);
-    while ((j = jobs_take(&list)) != NULL)
+    while ((j = fifo_take(&list)) != NULL)
         j->done(j);
 }
 

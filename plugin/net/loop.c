@@ -10,30 +10,29 @@
 #define WIRE_BYTES_MAX (1024u * 1024u)
 #define LULL_NS 1000000u
 
-static void run_messages(struct loop_msg *m)
+/* Those that come meanwhile wait for the next time. */
+static void run_messages(struct fifo messages)
 {
-    while (m != NULL) {
-        struct loop_msg *next = m->next; /* run() may free m */
+    struct loop_msg *m;
 
+    while ((m = fifo_take(&messages)) != NULL)
         m->run(m);
-        m = next;
-    }
 }
 
 /* uv_async_send() coalesces, so a wake-up says "look", never how much there is. */
 static void on_wake(uv_async_t *wake)
 {
     struct loop *l = wake->data;
-    struct loop_msg *m;
+    struct fifo messages;
     bool closed;
 
     l->arrivals++;
     (void)pthread_mutex_lock(&l->lock);
-    m = l->first;
-    l->first = l->last = NULL;
+    messages = l->posted;
+    l->posted = (struct fifo){NULL, NULL};
     closed = l->closed;
     (void)pthread_mutex_unlock(&l->lock);
-    run_messages(m);
+    run_messages(messages);
     if (closed && !uv_is_closing((uv_handle_t *)wake))
         uv_close((uv_handle_t *)wake, NULL);
 }
@@ -52,11 +51,11 @@ static void on_restless(uv_idle_t *h)
 
 static void run_lull(struct loop *l)
 {
-    struct loop_msg *m = l->lull;
+    struct fifo messages = l->lull;
 
-    l->lull = l->lull_last = NULL;
+    l->lull = (struct fifo){NULL, NULL};
     (void)uv_idle_stop(&l->restless);
-    run_messages(m);
+    run_messages(messages);
 }
 
 static void on_after_events(uv_check_t *h)
@@ -64,7 +63,7 @@ static void on_after_events(uv_check_t *h)
     struct loop *l = h->data;
 
     stream_flush_dirty(l);
-    if (l->lull != NULL && (l->arrivals == 0 || uv_hrtime() >= l->lull_by_ns))
+    if (!fifo_empty(&l->lull) && (l->arrivals == 0 || uv_hrtime() >= l->lull_by_ns))
         run_lull(l);
 }
 
@@ -172,7 +171,6 @@ int loop_post(struct loop *l, struct loop_msg *m)
 {
     int rc = 0;
 
-    m->next = NULL;
     /*
      * The wake-up is sent under the lock: once loop_stop() has set `closed`, nobody touches the async
      * handle any more, which libuv would answer with abort() after its loop is closed.
@@ -180,12 +178,10 @@ int loop_post(struct loop *l, struct loop_msg *m)
     (void)pthread_mutex_lock(&l->lock);
     if (l->closed) {
         rc = ERR_CLOSED;
-    } else if (l->last != NULL) {
-        l->last->next = m;
-        l->last = m;
     } else {
-        l->first = l->last = m;
-        (void)uv_async_send(&l->wake);
+        if (fifo_empty(&l->posted))
+            (void)uv_async_send(&l->wake);
+        fifo_add(&l->posted, &m->item);
     }
     (void)pthread_mutex_unlock(&l->lock);
     return rc;
@@ -195,16 +191,12 @@ int loop_lull(struct loop *l, struct loop_msg *m)
 {
     if (l->stopping)
         return ERR_CLOSED;
-    m->next = NULL;
-    if (l->lull_last != NULL) {
-        l->lull_last->next = m;
-    } else {
-        l->lull = m;
+    if (fifo_empty(&l->lull)) {
         l->lull_by_ns = uv_hrtime() + LULL_NS;
         l->arrivals++; /* this turn does not count: it brought what asks for the lull */
         (void)uv_idle_start(&l->restless, on_restless);
     }
-    l->lull_last = m;
+    fifo_add(&l->lull, &m->item);
     return 0;
 }
 

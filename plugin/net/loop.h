@@ -7,6 +7,7 @@
  * here uses uv_signal, uv_spawn or the thread pool. The thread blocks all signals.
  */
 #include "plugin/base/err.h"
+#include "plugin/base/fifo.h"
 #include "plugin/base/log.h"
 
 #include <stdint.h>
@@ -16,7 +17,7 @@ struct timer;
 
 /* A message to the loop; embedded in what the sender owns, which `run` takes over. */
 struct loop_msg {
-    struct loop_msg *next;
+    struct fifo_item item; /* first; the loop's */
     void (*run)(struct loop_msg *m); /* loop thread */
 };
 

@@ -29,8 +29,8 @@ struct loop {
     const struct log *log;
 
     pthread_mutex_t lock;
-    struct loop_msg *first, *last; /* under lock */
-    bool closed;                   /* under lock: takes no messages */
+    struct fifo posted; /* under lock */
+    bool closed;        /* under lock: takes no messages */
 
     pthread_t thread;    /* set by the thread itself, then `running` */
     atomic_bool running;
@@ -39,9 +39,9 @@ struct loop {
     void (*on_exit)(void *arg);
     void *exit_arg;
 
-    struct loop_msg *lull, *lull_last; /* run at the next lull */
+    struct fifo lull;   /* run at the next one */
     uint64_t lull_by_ns;
-    unsigned arrivals;                 /* bytes and messages: moves on while there is no lull */
+    unsigned arrivals;  /* bytes and messages: moves on while there is no lull */
 
     struct resolver *resolver; /* made by the first lookup */
     char *read_buf;            /* LOOP_READ_BYTES; every stream of the loop reads into it */

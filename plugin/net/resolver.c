@@ -37,7 +37,6 @@ struct name { /* one host: what is known of it, and who waits */
 /* A lookup on its way through the helper thread; owned by whoever holds it. */
 struct job {
     struct loop_msg msg;
-    struct job *next;
     struct loop *loop;
     char host[NAME_BYTES];
     struct resolver_addrs addrs;
@@ -50,7 +49,7 @@ struct helper {
     pthread_cond_t wake;
     pthread_t thread;
     struct loop *loop;        /* NULL once closed; under lock, as all that follows */
-    struct job *first, *last;
+    struct fifo jobs;
     bool closed, done;
     bool detached; /* the thread frees */
 };
@@ -64,12 +63,10 @@ struct resolver {
 
 static void helper_free(struct helper *h)
 {
-    while (h->first != NULL) {
-        struct job *job = h->first;
+    struct job *job;
 
-        h->first = job->next;
+    while ((job = fifo_take(&h->jobs)) != NULL)
         mem_free(job);
-    }
     (void)pthread_cond_destroy(&h->wake);
     (void)pthread_mutex_destroy(&h->lock);
     mem_free(h);
@@ -119,15 +116,12 @@ static void *helper_main(void *arg)
 
     (void)pthread_mutex_lock(&h->lock);
     while (!h->closed) {
-        struct job *job = h->first;
+        struct job *job = fifo_take(&h->jobs);
 
         if (job == NULL) {
             (void)pthread_cond_wait(&h->wake, &h->lock);
             continue;
         }
-        h->first = job->next;
-        if (h->first == NULL)
-            h->last = NULL;
         (void)pthread_mutex_unlock(&h->lock);
         look_up(job);
         (void)pthread_mutex_lock(&h->lock);
@@ -348,11 +342,7 @@ static int post_job(struct resolver *r, struct name *name)
     job->loop = r->loop;
     job->msg.run = on_answer;
     (void)pthread_mutex_lock(&r->helper->lock);
-    if (r->helper->last != NULL)
-        r->helper->last->next = job;
-    else
-        r->helper->first = job;
-    r->helper->last = job;
+    fifo_add(&r->helper->jobs, &job->msg.item);
     (void)pthread_cond_signal(&r->helper->wake);
     (void)pthread_mutex_unlock(&r->helper->lock);
     name->asked = true;
