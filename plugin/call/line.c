@@ -353,12 +353,40 @@ static void phase_run(struct step *s)
 
 /* ---- After a restart ---- */
 
+void time_not_after(uint64_t *at, uint64_t last)
+{
+    if (*at > last)
+        *at = last;
+}
+
+/* A clock that was put back while we were away would put off every deadline by as much. */
+static void restore_times(struct step *s)
+{
+    struct line *l = s->l;
+    uint64_t *const past[] = {&l->answered_wall_ms, &l->held_wall_ms, &l->ended_wall_ms, &l->model_brought_wall_ms,
+                              &l->record_wall_ms};
+
+    for (size_t i = 0; i < sizeof past / sizeof past[0]; i++)
+        time_not_after(past[i], s->t);
+    time_not_after(&l->model_due_wall_ms, s->t + MODEL_MS);
+    time_not_after(&l->resume_wall_ms, s->t + MODEL_MS);
+    time_not_after(&l->voicemail_due_wall_ms, s->t + VOICEMAIL_MS);
+    for (unsigned i = 0; i < LINE_PARTIES; i++) {
+        struct leg *leg = &l->legs[i];
+
+        time_not_after(&leg->since_wall_ms, s->t);
+        if (leg->state != LEG_WANTED) /* else the time of its next dial */
+            time_not_after(&leg->not_before_wall_ms, s->t);
+    }
+}
+
 static void restore_first(struct step *s)
 {
     struct line *l = s->l;
     bool ask = false;
 
     l->restored_wall_ms = s->t;
+    restore_times(s);
     for (unsigned i = 0; i < LINE_PARTIES; i++) {
         struct leg *leg = &l->legs[i];
 

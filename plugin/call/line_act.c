@@ -528,6 +528,8 @@ void acts_restored(struct step *s)
     for (unsigned i = 0; i < LINE_ACTIONS; i++) {
         struct line_action *a = &s->l->actions[i];
 
+        time_not_after(&a->since_wall_ms, s->t);
+        time_not_after(&a->deadline_wall_ms, s->t + WAIT_MS + time_of(s->l, a));
         if (!act_open(a) || !a->sent)
             continue;
         if (a->kind == ACT_TRANSFER && s->l->direct) { /* what becomes of the call says whether it was done */

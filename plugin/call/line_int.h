@@ -18,6 +18,7 @@
 #define AGAIN_MS 8000u         /* the same for what may be sent twice */
 #define LOST_MS 60000u         /* after that a leg that was never found is given up */
 #define MODEL_MS 8000u         /* from the answer to a model that speaks */
+#define VOICEMAIL_MS 45000u
 #define FRESH_MS 15000u        /* an answer that is younger is worth a model after a restart */
 #define RING_MORE_MS 65000u    /* beyond ring_ms: the carrier's own buffer, and time to look */
 #define ENDING_MS 15000u
@@ -39,6 +40,7 @@ struct step {
 
 /* ---- line.c ---- */
 bool due(struct step *s, uint64_t at); /* 0: never */
+void time_not_after(uint64_t *at, uint64_t last);
 void line_changed(struct step *s);     /* something durable changed */
 void line_finish(struct step *s, enum line_outcome outcome, struct str detail);
 void line_hop(struct step *s, const char *name, struct str detail);

@@ -274,15 +274,19 @@ static void created(struct step *s, struct leg *leg, const struct line_event *ev
         return;
     }
     if (leg->sid[0] != '\0' && !str_eq(str_of(leg->sid), sid)) {
-        /* Somebody talks on the one that is up: the other one is ended. */
-        if (leg == &l->legs[0] && l->phase == LINE_ANSWERED) {
+        bool gone = leg->state == LEG_GONE && !leg->given_up;
+
+        /* Somebody talks on the one that is up, or nobody is wanted any more: the other one is ended. */
+        if (l->phase == LINE_OVER || (leg == &l->legs[0] && l->phase == LINE_ANSWERED)) {
             leg_stray(s, sid, leg_label(leg));
             line_changed(s);
             return;
         }
         other_sid(s, leg);
-        if (leg->state == LEG_UP || (leg->state == LEG_GONE && !leg->given_up && !leg->ended_by_us))
+        if (leg->state == LEG_UP || gone)
             leg_enter(s, leg, LEG_RINGING);
+        if (gone && leg != &l->legs[0])
+            leg_end(s, leg); /* whoever waited for it does so no more */
         leg->last_seq = -1;
     }
     text_copy(leg->sid, sizeof leg->sid, sid);

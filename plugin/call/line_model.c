@@ -10,7 +10,6 @@
 #define APOLOGY_MS 20000u
 #define APOLOGY_RESTORED_MS 8000u
 #define APOLOGY_TRIES 3u
-#define VOICEMAIL_MS 45000u
 #define TURNS_OF_A_HUMAN 2u
 
 struct leg *model_leg(struct line *l)

@@ -469,6 +469,17 @@ static void clock_jumps(void)
         T_EQ(k.l.phase, LINE_ENDING);
         k.jump = 0;
     }
+    lk_talk(&k, &set);
+    lk_act(&k, "act_1", ACT_COLLECT, "", "");
+    k.jump = -7200000; /* while we are away: the text does not know of it */
+    lk_restart(&k, 0);
+    lk_wait(&k, 61000);
+    T_EQ(k.l.phase, LINE_ENDING);
+    T_EQ(lk_state(&k, "act_1"), ACTION_FAILED);
+    k.jump -= 7200000;
+    lk_restart(&k, 0);
+    lk_wait(&k, 75000);
+    T_EQ(k.overs, 1);
 }
 
 static void names(void)

@@ -126,6 +126,63 @@ static void delete_before_the_save(void)
     T_EQ(k.l.outcome, LINE_OUTCOME_CANCELED);
 }
 
+static bool was_ended(const char *sid)
+{
+    for (unsigned i = 0; i < k.n_cmds; i++) {
+        if (k.cmds[i].what == LINE_CMD_END_LEG && strcmp(k.cmds[i].sid, sid) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The create's answer names another leg than a callback did, when nobody is wanted any more. */
+static void answers_after_the_end(void)
+{
+    for (unsigned how = 0; how < 2; how++) {
+        struct line_settings set = lk_settings();
+
+        set.record = how == 0; /* over, it waits for the recording */
+        lk_dial(&k, &set);
+        lk_answer(&k, lk_last(&k, LINE_CMD_CREATE, "caller"), 201, "CA1");
+        lk_status(&k, "caller", "CA1", LEG_SAYS_IN_PROGRESS, 2);
+        if (how == 0) {
+            lk_status(&k, "model", "CA7", LEG_SAYS_IN_PROGRESS, 1);
+            lk_said_model(&k, LINE_EV_MODEL_LIVE);
+            lk_answer(&k, lk_last(&k, LINE_CMD_RECORD, ""), 201, "RE1");
+            lk_status(&k, "model", "CA7", LEG_SAYS_COMPLETED, 2);
+        } else {
+            lk_room(&k, ROOM_JOIN, "model", "CA7");
+        }
+        lk_status(&k, "caller", "CA1", LEG_SAYS_COMPLETED, 3);
+        if (how == 1)
+            lk_status(&k, "model", "CA7", LEG_SAYS_COMPLETED, 2);
+        T_EQ(k.l.phase, LINE_OVER);
+        T_EQ(k.overs, how);
+        for (unsigned i = 0; i < k.n_cmds; i++) {
+            if (k.cmds[i].what == LINE_CMD_CREATE && strcmp(k.cmds[i].label, "model") == 0) {
+                lk_answer(&k, &k.cmds[i], 201, "CA2");
+                break;
+            }
+        }
+        T_TRUE(was_ended("CA2"));
+    }
+    for (unsigned i = 0; i < 2; i++) { /* the same in a call, when somebody else is being brought already */
+        struct line_settings set = lk_settings();
+        struct lk_cmd first;
+
+        lk_talk(&k, &set);
+        lk_act(&k, "act_1", ACT_INVITE, "sales", "");
+        first = *lk_last(&k, LINE_CMD_CREATE, "sales");
+        lk_status(&k, "sales", "CA7", LEG_SAYS_BUSY, 1);
+        T_EQ(lk_state(&k, "act_1"), ACTION_FAILED);
+        if (i == 0)
+            lk_act(&k, "act_2", ACT_INVITE, "sales", "");
+        lk_answer(&k, &first, 201, "CA8");
+        T_TRUE(was_ended("CA8"));
+        T_EQ(lk_state(&k, "act_2"), i == 0 ? (int)ACTION_DOING : -1);
+    }
+}
+
 int main(void)
 {
     T_RUN(ends_from_every_side);
@@ -133,5 +190,6 @@ int main(void)
     T_RUN(queued_never_rings);
     T_RUN(ended_while_creating);
     T_RUN(delete_before_the_save);
+    T_RUN(answers_after_the_end);
     return T_DONE();
 }
