@@ -559,13 +559,6 @@ unsigned calls_live(const struct calls *cs)
     return cs->n - cs->n_refusing;
 }
 
-unsigned calls_busy(const struct calls *cs)
-{
-    unsigned live = calls_live(cs), waiting = lines_waiting(cs->app->lines);
-
-    return live > waiting ? live - waiting : 0;
-}
-
 unsigned calls_count(const struct calls *cs)
 {
     return cs->n;
@@ -573,12 +566,9 @@ unsigned calls_count(const struct calls *cs)
 
 unsigned calls_talking(const struct calls *cs)
 {
-    unsigned n = 0;
+    unsigned live = calls_live(cs), waiting = lines_waiting(cs->app->lines);
 
-    for (unsigned i = 0; i < cs->n_buckets; i++)
-        for (const struct live *lc = cs->buckets[i]; lc != NULL; lc = lc->next)
-            n += !lc->refused && !(lc->has_line && lines_queued(cs->app->lines, str_of(lc->id)));
-    return n;
+    return live > waiting ? live - waiting : 0;
 }
 
 int calls_end(struct calls *cs, struct str id, enum call_reason reason, struct str detail)

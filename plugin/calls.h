@@ -28,12 +28,10 @@ struct calls_incoming {
 
 int calls_open(struct calls **out, struct app *app);
 void calls_close(struct calls *cs); /* all calls were left or are over */
-/* Calls that are not over and not being refused, for max_concurrent. */
+/* Calls that are not over and not being refused. */
 unsigned calls_live(const struct calls *cs);
 unsigned calls_count(const struct calls *cs);
-/* calls_live() without those that wait in the queue to be dialled: what max_concurrent is about. */
-unsigned calls_busy(const struct calls *cs);
-/* Of calls_live() those that somebody is in, or being rung for: not those that wait in the queue to be dialled. */
+/* Of calls_live() those that somebody is in, or being rung for: not those that wait to be dialled. */
 unsigned calls_talking(const struct calls *cs);
 /* A claim of ours is durable: accepts or refuses it. */
 void calls_begin(struct calls *cs, const struct calls_incoming *in);

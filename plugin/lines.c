@@ -174,7 +174,7 @@ static bool has_room(void *arg)
 {
     struct lines *ls = arg;
 
-    return !drain_active(ls->app->drain) && calls_busy(ls->app->calls) < ls->app->config->call.max_concurrent;
+    return !drain_active(ls->app->drain) && calls_talking(ls->app->calls) < ls->app->config->call.max_concurrent;
 }
 
 static void go(void *arg, struct str call, struct str label)
@@ -259,13 +259,6 @@ bool lines_over(const struct lines *ls, struct str call, enum line_outcome *outc
     *outcome = t->m.outcome;
     *detail = str_of(t->m.detail);
     return true;
-}
-
-bool lines_queued(const struct lines *ls, struct str call)
-{
-    const struct trunk *t = ls != NULL ? *slot(ls, call) : NULL;
-
-    return t != NULL && t->m.phase == LINE_QUEUED;
 }
 
 unsigned lines_waiting(const struct lines *ls)

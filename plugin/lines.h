@@ -36,8 +36,8 @@ bool lines_has(const struct lines *ls, struct str call);
  * loop goes on.
  */
 bool lines_over(const struct lines *ls, struct str call, enum line_outcome *outcome, struct str *detail);
-bool lines_queued(const struct lines *ls, struct str call); /* its dial waits: for its time, or for room */
-unsigned lines_waiting(const struct lines *ls); /* how many do; NULL: none */
+/* Lines whose dial waits: for its time, or for room. NULL: none. */
+unsigned lines_waiting(const struct lines *ls);
 void lines_look(struct lines *ls); /* there may be room for dials again */
 /* What the call can do now, as a JSON array of names and of parties; for the API and prompts. */
 void lines_describe(const struct lines *ls, struct str call, struct buf *out);

@@ -32,7 +32,7 @@ void screen_limit(const struct app *app, struct calls_incoming *in, unsigned pen
     if (drain_active(app->drain)) {
         in->limit = CALL_REASON_REFUSED_DRAINING;
         in->limit_text = "about to stop; no new calls are taken";
-    } else if (calls_busy(app->calls) + pending >= app->config->call.max_concurrent) {
+    } else if (calls_talking(app->calls) + pending >= app->config->call.max_concurrent) {
         in->limit = CALL_REASON_REFUSED_BUSY;
         in->limit_text = "too many calls at once";
     } else if ((cap = costs_refusal(app->costs, number)) != COST_CAP_NONE) {
