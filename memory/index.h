@@ -25,6 +25,8 @@ struct index_config {
 
 /* Starts the thread; the first scan goes on in it. A missing workspace is waited for. ERR_NOMEM, ERR_IO. */
 int index_open(struct index **out, const struct index_config *config, struct err *e);
+/* Removes databases of indexes that nobody has open: words may have been left in them. Before index_open(). */
+void index_discard(const char *state_dir);
 void index_poll(struct index *ix);
 void index_close(struct index *ix); /* joins; unanswered questions are answered with ERR_CLOSED on this thread */
 

@@ -117,23 +117,30 @@ int index_db_step(struct index *ix, struct sqlite3_stmt *st)
 }
 
 /* Several instances may live in one state directory, such as over a reload: each has a file of its own. */
+static int lock_file(const char *state_dir, unsigned i, char db_path[INDEX_DB_PATH])
+{
+    char path[INDEX_DB_PATH + 8];
+    int fd;
+
+    if (i == 0)
+        (void)snprintf(db_path, INDEX_DB_PATH, "%s/index.db", state_dir);
+    else
+        (void)snprintf(db_path, INDEX_DB_PATH, "%s/index-%u.db", state_dir, i);
+    (void)snprintf(path, sizeof path, "%s.lock", db_path);
+    fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return fd;
+    (void)close(fd);
+    return -EBUSY;
+}
+
 static bool choose_file(struct index *ix)
 {
-    char path[sizeof ix->db_path + 8];
-
     (void)mkdir(ix->state_dir, 0700);
     for (unsigned i = 0; i < INSTANCES; i++) {
-        if (i == 0)
-            (void)snprintf(ix->db_path, sizeof ix->db_path, "%s/index.db", ix->state_dir);
-        else
-            (void)snprintf(ix->db_path, sizeof ix->db_path, "%s/index-%u.db", ix->state_dir, i);
-        (void)snprintf(path, sizeof path, "%s.lock", ix->db_path);
-        ix->lock_fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-        if (ix->lock_fd < 0)
-            return false;
-        if (flock(ix->lock_fd, LOCK_EX | LOCK_NB) == 0)
-            return true;
-        (void)close(ix->lock_fd);
+        ix->lock_fd = lock_file(ix->state_dir, i, ix->db_path);
+        if (ix->lock_fd != -EBUSY)
+            return ix->lock_fd >= 0;
         ix->lock_fd = -1;
     }
     return false;
@@ -151,14 +158,28 @@ static void disconnect(struct index *ix)
     ix->in_tx = false;
 }
 
-static void delete_files(struct index *ix)
+static void delete_files(const char *db_path)
 {
     static const char *const tails[] = {"", "-wal", "-shm", "-journal"};
-    char path[sizeof ix->db_path + 16];
+    char path[INDEX_DB_PATH + 16];
 
     for (unsigned i = 0; i < sizeof tails / sizeof *tails; i++) {
-        (void)snprintf(path, sizeof path, "%s%s", ix->db_path, tails[i]);
+        (void)snprintf(path, sizeof path, "%s%s", db_path, tails[i]);
         (void)unlink(path);
+    }
+}
+
+void index_discard(const char *state_dir)
+{
+    char db_path[INDEX_DB_PATH];
+
+    for (unsigned i = 0; i < INSTANCES; i++) {
+        int fd = lock_file(state_dir, i, db_path);
+
+        if (fd < 0)
+            continue;
+        delete_files(db_path);
+        (void)close(fd);
     }
 }
 
@@ -272,7 +293,7 @@ void index_db_open(struct index *ix)
     /* A disk that is full or a lack of memory is no reason to throw it away. */
     if (rc != SQLITE_OK && rc != SQLITE_NOTADB && rc != SQLITE_CORRUPT)
         goto fail;
-    delete_files(ix);
+    delete_files(ix->db_path);
     rc = connect_db(ix);
     if (rc == SQLITE_OK)
         rc = build(ix);
@@ -318,7 +339,7 @@ int index_db_fail(struct index *ix, int sqlite_rc)
         log_warn(ix->log, "the index %s is damaged; it is made anew", ix->db_path);
         ix->rebuilt_ms = now;
         disconnect(ix);
-        delete_files(ix);
+        delete_files(ix->db_path);
         index_db_open(ix);
         return ERR_CORRUPT;
     }

@@ -35,6 +35,7 @@ struct index_tally;
 #define INDEX_SECTION_BYTES ((size_t)256 << 10) /* of body */
 #define INDEX_ID_BYTES 64u
 #define INDEX_BLOCK_BYTES 700u /* of what is searched, about */
+#define INDEX_DB_PATH (PATH_MAX + 32u)
 #define INDEX_HEAD_BYTES (INDEX_PATH_BYTES + 256u)
 
 /* ---- Files. ---- */
@@ -174,7 +175,7 @@ struct index {
     struct sqlite3 *db;
     struct sqlite3_stmt *stmts[INDEX_STMTS];
     int lock_fd;
-    char db_path[PATH_MAX + 32];
+    char db_path[INDEX_DB_PATH];
     bool in_tx, db_said;
     uint64_t tx, tx_since_ms, db_retry_ms, rebuilt_ms, query_until_ms;
     unsigned tx_files;

@@ -184,6 +184,17 @@ int people_missed(struct store *s, unsigned limit, people_json_fn *fn, void *arg
  */
 int people_forget(struct store *s, struct str id, bool only_number, people_json_fn *fn, void *arg);
 /*
+ * After each people_forget() that returned 0, once fn has come and what stands of them elsewhere is gone (clean) or
+ * could not be removed. Until then a crash leaves a mark, and the next start finishes what was begun.
+ */
+void people_forget_over(struct store *s, bool clean);
+/*
+ * Finishes what instances that are dead had begun: as people_forget(), of all their persons at once; whoever is gone
+ * already leaves their bytes to be cleaned. Reads and writes some small files beside the database at once.
+ * ERR_NOT_FOUND: nothing was cut off, fn will not come.
+ */
+int people_forget_finish(struct store *s, people_json_fn *fn, void *arg);
+/*
  * The calls that people_forget() would erase, as {"person", "calls":[ids]}: what stands elsewhere can so be erased
  * first, and a crash leaves nothing there of calls that nobody can name any more. ERR_NOT_FOUND; ERR_BAD_STATE: one
  * is live.

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "memory/people.h"
 
+#include "memory/forget_mark.h"
 #include "memory/people_int.h"
 #include "memory/words.h"
 #include "plugin/base/clock.h"
@@ -26,6 +27,8 @@
  * of itself in the free room of the old one, which nothing overwrites. Only VACUUM, which writes all pages
  * anew, is sure to leave none. The store thread does nothing else meanwhile: about 10 ms a MiB at worst.
  * LOG: the log holds the old pages until a checkpoint truncates it, which other processes' readers can delay.
+ *
+ * A file beside the database (forget_mark.h) says that it was begun, so that the next start goes on where a crash came.
  */
 enum phase { ROWS, MELT, SCRUB, LOG };
 
@@ -43,6 +46,9 @@ struct forget {
     void *arg;
     struct str id;
     bool only_number;
+    bool finishing;    /* what a dead instance began: of the persons in `ids` */
+    struct buf ids;    /* a line each */
+    struct str next;   /* those that are still to come */
     enum phase phase;
     bool found, more;
     uint64_t give_up_ms;
@@ -205,6 +211,7 @@ static int rows(struct forget *f, struct store *s)
                         str_of(f->person.text), STR_NONE, 0, &live);
     if (rc < 0 || live)
         return rc < 0 ? rc : ERR_BAD_STATE;
+    forget_mark_add(s, str_of(f->person.text));
     rc = erase_calls(f, s);
     return rc < 0 || f->more ? rc : erase_person(f, s);
 }
@@ -308,17 +315,25 @@ static int answer(struct forget *f)
     return b->rc < 0 ? b->rc : f->calls.rc < 0 ? f->calls.rc : f->left.rc;
 }
 
-static void end(struct forget *f, int rc)
+static void forget_free(struct forget *f)
 {
-    if (rc == 0)
-        rc = answer(f);
-    if (f->fn != NULL)
-        f->fn(f->arg, rc, rc < 0 ? STR_NONE : buf_str(&f->out));
     buf_free(&f->calls);
     buf_free(&f->numbers);
     buf_free(&f->left);
     buf_free(&f->out);
+    buf_free(&f->ids);
     mem_free(f);
+}
+
+static void end(struct forget *f, int rc)
+{
+    if (rc < 0 && f->found)
+        f->s->forget_owed = true;
+    if (rc == 0)
+        rc = answer(f);
+    if (f->fn != NULL)
+        f->fn(f->arg, rc, rc < 0 ? STR_NONE : buf_str(&f->out));
+    forget_free(f);
 }
 
 static void kept_rows(struct forget *f)
@@ -338,6 +353,34 @@ static void residue(struct forget *f, const char *tail, int rc)
              err_name(rc));
     (void)snprintf(path, sizeof path, "%s%s", f->s->path, tail);
     leave(f, path);
+    if (rc != ERR_TOO_BIG) /* else it is so at the next start, too */
+        f->s->forget_owed = true;
+}
+
+/* The next person whose forgetting a crash came before; false: there is none. */
+static bool next_id(struct forget *f)
+{
+    f->id = STR("");
+    while (f->id.n == 0 && str_split(&f->next, '\n', &f->id))
+        ;
+    f->found = false;
+    return f->id.n > 0;
+}
+
+/* One piece of the rows is done; false: it ends here. */
+static bool rows_done(struct forget *f, int rc)
+{
+    if (rc < 0 && !f->finishing) {
+        end(f, rc);
+        return false;
+    }
+    if (rc == 0)
+        kept_rows(f);
+    else if (rc != ERR_NOT_FOUND) /* a call of theirs may be live */
+        f->s->forget_owed = true;
+    if ((rc < 0 || !f->more) && !(f->finishing && next_id(f)))
+        f->phase = MELT;
+    return true;
 }
 
 static void forget_done(struct store_op *op, int rc)
@@ -346,13 +389,8 @@ static void forget_done(struct store_op *op, int rc)
 
     switch (f->phase) {
     case ROWS:
-        if (rc < 0) {
-            end(f, rc);
+        if (!rows_done(f, rc))
             return;
-        }
-        kept_rows(f);
-        if (!f->more)
-            f->phase = MELT;
         break;
     case MELT:
         if (rc < 0)
@@ -382,16 +420,13 @@ static void forget_done(struct store_op *op, int rc)
         end(f, rc);
 }
 
-int people_forget(struct store *s, struct str id, bool only_number, people_json_fn *fn, void *arg)
+static int forget_new(struct forget **out, struct store *s, struct str id, people_json_fn *fn, void *arg)
 {
     struct forget *f;
     void *block;
     char *text;
-    int rc;
+    int rc = op_make(&block, &text, sizeof *f, id.n);
 
-    if (id.n > OP_KEY_BYTES)
-        return ERR_TOO_BIG;
-    rc = op_make(&block, &text, sizeof *f, id.n);
     if (rc < 0)
         return rc;
     f = block;
@@ -401,12 +436,60 @@ int people_forget(struct store *s, struct str id, bool only_number, people_json_
     f->fn = fn;
     f->arg = arg;
     f->id = op_pack(&text, id);
-    f->only_number = only_number;
     buf_init(&f->calls, OP_ANSWER_BYTES);
     buf_init(&f->numbers, OP_ANSWER_BYTES);
     buf_init(&f->left, OP_ANSWER_BYTES);
     buf_init(&f->out, OP_ANSWER_BYTES);
-    return op_push(s, &f->op);
+    buf_init(&f->ids, OP_TEXT_BYTES);
+    *out = f;
+    return 0;
+}
+
+static int forget_push(struct forget *f)
+{
+    int rc = store_push(f->s, &f->op);
+
+    if (rc < 0)
+        forget_free(f);
+    else
+        f->s->forgets++;
+    return rc;
+}
+
+int people_forget(struct store *s, struct str id, bool only_number, people_json_fn *fn, void *arg)
+{
+    struct forget *f;
+    int rc = id.n > OP_KEY_BYTES ? ERR_TOO_BIG : forget_new(&f, s, id, fn, arg);
+
+    if (rc < 0)
+        return rc;
+    f->only_number = only_number;
+    return forget_push(f);
+}
+
+void people_forget_over(struct store *s, bool clean)
+{
+    s->forget_owed = s->forget_owed || !clean;
+    if (--s->forgets == 0 && !s->forget_owed)
+        forget_mark_clear(s);
+}
+
+int people_forget_finish(struct store *s, people_json_fn *fn, void *arg)
+{
+    struct forget *f;
+    int rc = forget_new(&f, s, STR(""), fn, arg);
+
+    if (rc < 0)
+        return rc;
+    f->finishing = true;
+    if (!forget_mark_take(s, &f->ids)) {
+        forget_free(f);
+        return ERR_NOT_FOUND;
+    }
+    f->next = buf_str(&f->ids);
+    if (!next_id(f))
+        f->phase = MELT;
+    return forget_push(f);
 }
 
 /* ---- What would be. ---- */

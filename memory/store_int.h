@@ -35,6 +35,8 @@ struct store {
     /* Loop thread. */
     struct claims *claims; /* what journal.c knows to be durable; may be NULL */
     bool gathering;        /* `gather` was called, store_begin() not yet */
+    unsigned forgets;      /* under way, here or in the index */
+    bool forget_owed;      /* one of them left something: the mark stays for the next start */
 
     /* Under the lock. */
     pthread_mutex_t lock;

@@ -303,12 +303,32 @@ static void open_tokens(struct app *app)
         log_warn(&app->log, "tokens are counted roughly: %s", e.text);
 }
 
+static void on_forget_finished(void *arg, int rc, struct str json)
+{
+    struct app *app = arg;
+    struct json *doc = NULL;
+
+    if (rc == 0 && json_parse(&doc, json, NULL) == 0 && app->afters != NULL)
+        for (const struct json *c = json_first(json_get(doc, "calls")); c != NULL; c = json_next(c))
+            afters_forget(app->afters, json_str(c));
+    json_free(doc);
+    if (rc == 0)
+        log_info(&app->log, "a caller was being forgotten when an earlier run ended: that is finished now");
+    else
+        log_warn(&app->log, "a caller was being forgotten when an earlier run ended; it is tried again at the next"
+                 " start (%s)", err_name(rc));
+    people_forget_over(app->store, rc == 0);
+}
+
 static int open_index(struct app *app, struct err *e)
 {
     const struct config *c = app->config;
     struct index_config config = {.workspace = c->workspace, .state_dir = c->state_dir, .log = &app->log,
                                   .wake = wake_loop};
 
+    /* Somebody who was being forgotten when an instance died: the index is made anew, without them. */
+    if (people_forget_finish(app->store, on_forget_finished, app) == 0)
+        index_discard(c->state_dir);
     if (!c->integration.memory_enabled)
         return 0;
     open_tokens(app);

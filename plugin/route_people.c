@@ -31,6 +31,7 @@ struct wait { /* an answer on its way */
     char *sections; /* what became of the memory files */
     int64_t removed; /* sections of them */
     bool only_number, rows_next;
+    bool unclean; /* the index may hold something of them */
 };
 
 static struct wait *wait_new(const struct route_ask *ask, int good)
@@ -167,6 +168,7 @@ static void forgotten(struct wait *w)
         erase_rows(w);
         return;
     }
+    people_forget_over(w->app->store, !w->unclean);
     (void)json_parse(&record, str_of(w->record), NULL);
     if (w->sections != NULL)
         (void)json_parse(&sections, str_of(w->sections), NULL);
@@ -199,6 +201,7 @@ static void on_index_forgot(void *arg, int rc)
 
     if (rc < 0)
         log_warn(&w->app->log, "the search index could not forget a caller: %s", err_name(rc));
+    w->unclean = w->unclean || rc < 0;
     forgotten(w);
 }
 
@@ -216,6 +219,14 @@ static void on_sections(void *arg, int rc, struct str json)
     forgotten(w);
 }
 
+static void forget_in_index(struct wait *w, struct str person)
+{
+    if (index_forget(w->app->index, person, on_index_forgot, w) < 0)
+        w->unclean = true;
+    else
+        w->parts++;
+}
+
 /*
  * The index knows a call by the person of its time, which a link may have made another since; and of a
  * number alone the person's other calls stay. So what is erased is given to nobody first.
@@ -226,11 +237,9 @@ static void forget_index(struct wait *w, struct str person, const struct str *ca
 
     for (unsigned i = 0; i < n; i++)
         (void)index_put_call(w->app->index, calls[i], nobody, 0, STR(""));
-    if (index_forget(w->app->index, nobody, on_index_forgot, w) < 0)
-        w->parts--;
-    w->parts++;
-    if (w->only_number || index_forget(w->app->index, person, on_index_forgot, w) < 0)
-        w->parts--;
+    forget_in_index(w, nobody);
+    if (!w->only_number)
+        forget_in_index(w, person);
 }
 
 /* Nothing more is done for the calls, and what stands elsewhere of them goes; then forgotten(). */
@@ -248,7 +257,7 @@ static void erase_outside(struct wait *w, const struct json *doc)
         afters_forget(w->app->afters, calls[k]);
     w->parts = 1;
     if (w->app->index != NULL) {
-        w->parts += 2;
+        w->parts++;
         forget_index(w, json_get_str(doc, "person"), calls, i);
         if (index_erase_sections(w->app->index, calls, i, on_sections, w) < 0)
             w->parts--;
@@ -263,6 +272,7 @@ static void on_forgot(void *arg, int rc, struct str json)
     struct json *doc = NULL;
 
     if (rc < 0 || (w->record = str_dup(json)) == NULL || json_parse(&doc, json, NULL) < 0) {
+        people_forget_over(w->app->store, rc < 0);
         afters_resume(w->app->afters); /* a call of theirs is live again: what is owed stays owed */
         wait_over(w, rc < 0 ? rc : ERR_NOMEM, STR(""));
         return;

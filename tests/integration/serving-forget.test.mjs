@@ -72,6 +72,39 @@ test('kill -9 in the middle of forgetting: who asks again leaves nothing behind'
   }
 });
 
+/* Which files of the database and the index hold any of the words. */
+function filesWith(dir, words) {
+  return fs.readdirSync(dir).filter((name) => /\.db(-wal|-shm)?$/.test(name)).filter((name) => {
+    const bytes = fs.readFileSync(path.join(dir, name)).toString('latin1').toLowerCase();
+    return words.some((word) => bytes.includes(word));
+  });
+}
+
+test('kill -9 in the middle of forgetting: the next start leaves no byte of it, though nobody asks again', async (t) => {
+  const d = await desk(t);
+  const dir = d.made.hosts[0].stateDir;
+  const marks = () => fs.readdirSync(dir).filter((name) => name.includes('.forget-'));
+  const words = ['borscht', KNOWN];
+  let cut = 0;
+  for (let i = 0; i < 6; i += 1) {
+    const id = await d.talk();
+    await waitFor(() => d.files().includes(`voice:call ${id} end`), { what: 'its section' });
+    assert.notDeepEqual(filesWith(dir, words), [], 'they stand there before');
+    let over = false;
+    d.made.host.api(WHO, { method: 'DELETE' }).catch(() => null).then(() => { over = true; });
+    while (!over && marks().length === 0) await new Promise((resolve) => { setImmediate(resolve); });
+    await sleep(i * 2);
+    await d.made.host.kill();
+    cut += marks().length;
+    await d.made.start(d.serving.host);
+    await waitFor(() => marks().length === 0, { what: 'the end of what was cut off' });
+    assert.deepEqual(d.made.rows('SELECT id FROM call'), []);
+    assert.deepEqual(filesWith(dir, words), [], `death ${i}`);
+    assert.equal(d.files().includes(id), false, `death ${i}`);
+  }
+  assert.ok(cut > 0, 'no death came in the middle');
+});
+
 test('a call of theirs that is live: nothing is forgotten, and what is owed is done', async (t) => {
   const d = await desk(t);
   const id = await d.talk();

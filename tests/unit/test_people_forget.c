@@ -5,6 +5,8 @@
 #include "tests/unit/people_kit.h"
 
 #include <dirent.h>
+#include <signal.h>
+#include <sys/wait.h>
 
 #define A "+15557654321"
 #define B "+15550000002"
@@ -240,6 +242,130 @@ static void a_reader_in_the_way(void)
     kit_done(&k);
 }
 
+/* Forgets, and dies when that many of its operations were answered. */
+static void forget_and_die(struct kit *k, unsigned answers)
+{
+    struct heard h = {0};
+    struct pollfd p = {k->fd, POLLIN, 0};
+    uint64_t got;
+
+    kit_open(k, 0);
+    if (people_forget(k->s, STR(A), false, on_json, &h) < 0)
+        _exit(1);
+    for (unsigned n = 0; h.n == 0 && n < answers && poll(&p, 1, 10000) == 1; n++) {
+        (void)!read(k->fd, &got, sizeof got);
+        store_poll(k->s);
+    }
+    (void)kill(getpid(), SIGKILL);
+}
+
+static unsigned marks(const struct kit *k)
+{
+    unsigned n = 0;
+    DIR *d = opendir(k->dir);
+
+    for (struct dirent *e = d != NULL ? readdir(d) : NULL; e != NULL; e = readdir(d))
+        n += strstr(e->d_name, ".forget-") != NULL;
+    if (d != NULL)
+        (void)closedir(d);
+    return n;
+}
+
+/* The database of a store that is closed, in another folder. */
+static void copy(const struct kit *from, const struct kit *to)
+{
+    char path[300], bytes[65536];
+    ssize_t n;
+    int in, out;
+
+    kit_path(from, "voice.db", path, sizeof path);
+    in = open(path, O_RDONLY | O_CLOEXEC);
+    kit_path(to, "voice.db", path, sizeof path);
+    out = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    T_MUST(in >= 0 && out >= 0);
+    while ((n = read(in, bytes, sizeof bytes)) > 0)
+        T_EQ(write(out, bytes, (size_t)n), n);
+    (void)close(in);
+    (void)close(out);
+}
+
+/* Whoever dies in the middle of forgetting: the next start finishes, to the last byte, whatever was left. */
+static void cut_off(void)
+{
+    static const char *const needles[] = {A, "Zaphodina", "Quixotberry", "call_mine", "777123777"};
+    struct heard h = {0};
+    char person[40];
+    struct kit filled, k;
+
+    kit_init(&filled);
+    kit_open(&filled, 0);
+    fill(&filled, 66, person, sizeof person);
+    kit_close(&filled);
+    for (unsigned answers = 1; answers < 6; answers++) {
+        unsigned left = 0;
+        int status = 0;
+        pid_t pid;
+
+        kit_init(&k);
+        copy(&filled, &k);
+        fflush(stdout);
+        pid = fork();
+        T_MUST(pid >= 0);
+        if (pid == 0)
+            forget_and_die(&k, answers);
+        T_EQ(waitpid(pid, &status, 0), pid);
+        T_TRUE(WIFSIGNALED(status));
+        T_EQ(marks(&k), 1);
+        for (int i = 0; i < 5; i++)
+            left += in_files(&k, needles[i]);
+        T_TRUE(left > 0 || answers > 2);
+        kit_open(&k, 0);
+        memset(&h, 0, sizeof h);
+        T_EQ(ASK(&k, &h, people_forget_finish(k.s, on_json, &h)), 0);
+        T_EQ(count(json_get(h.doc, "left")), 0);
+        T_EQ(marks(&k), 1);
+        people_forget_over(k.s, true);
+        T_EQ(marks(&k), 0);
+        for (int i = 0; i < 5; i++)
+            T_EQ(in_files(&k, needles[i]), 0);
+        T_EQ(ASK(&k, &h, people_get(k.s, STR(A), on_json, &h)), ERR_NOT_FOUND);
+        T_EQ(ASK(&k, &h, people_search(k.s, STR("interest"), 1000, on_json, &h)), 0);
+        T_EQ(count(json_get(h.doc, "hits")), 66);
+        heard_free(&h);
+        kit_done(&k);
+    }
+    kit_open(&filled, 0);
+    kit_done(&filled);
+}
+
+/* Of two that live, the one that starts leaves alone what the other is at; what could not be cleaned stays marked. */
+static void the_marks(void)
+{
+    struct kit k, other;
+    struct heard h = {0};
+
+    kit_init(&k);
+    kit_open(&k, 0);
+    kit_init_beside(&other, &k);
+    whole_call(&k, "call_1", A, 1000, "Quixotberry");
+    T_EQ(ASK(&k, &h, people_forget(k.s, STR(A), false, on_json, &h)), 0);
+    T_EQ(marks(&k), 1);
+    kit_open(&other, 0);
+    T_EQ(people_forget_finish(other.s, on_json, &h), ERR_NOT_FOUND);
+    kit_close(&other);
+    people_forget_over(k.s, false); /* elsewhere something was left */
+    T_EQ(marks(&k), 1);
+    kit_close(&k);
+    kit_open(&other, 0);
+    T_EQ(ASK(&other, &h, people_forget_finish(other.s, on_json, &h)), 0);
+    people_forget_over(other.s, true);
+    T_EQ(marks(&other), 0);
+    T_EQ(people_forget_finish(other.s, on_json, &h), ERR_NOT_FOUND);
+    heard_free(&h);
+    (void)close(k.fd);
+    kit_done(&other);
+}
+
 static void a_backup_is_whole(void)
 {
     struct kit k;
@@ -330,6 +456,8 @@ int main(void)
     T_RUN(a_live_call_keeps_its_caller);
     T_RUN(one_number_of_two);
     T_RUN(a_reader_in_the_way);
+    T_RUN(cut_off);
+    T_RUN(the_marks);
     T_RUN(a_backup_is_whole);
     T_RUN(backups_stall_nobody);
     return T_DONE();
