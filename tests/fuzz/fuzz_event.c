@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Lines as events of the provider, read and given to a call that is live: its invariants hold whatever is said. */
+/*
+ * Lines as events of the provider, read, looked at by a second reader, and given to a call that is live: its invariants
+ * hold whatever is said.
+ */
 /* covers: plugin/realtime/rt_event.c */
 #include "plugin/base/json.h"
 #include "plugin/call/call_int.h"
 #include "plugin/realtime/rt_event.h"
+#include "tests/fuzz/event_reader.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/t.h"
 
@@ -54,8 +58,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         FUZZ_MUST(fuzz_inside(type, line));
         if (rt_event_read(&ev, line, &e) < 0) {
             FUZZ_MUST(e.text[0] != '\0' || fuzz_starved);
+            FUZZ_MUST(fuzz_starved || !should_be_read(line));
             continue;
         }
+        event_right(&ev);
         if (kit.line == KIT_OPEN)
             kit_step(&kit, &ev.ev);
         rt_event_free(&ev);
