@@ -211,7 +211,8 @@ static int rows(struct forget *f, struct store *s)
                         str_of(f->person.text), STR_NONE, 0, &live);
     if (rc < 0 || live)
         return rc < 0 ? rc : ERR_BAD_STATE;
-    forget_mark_add(s, str_of(f->person.text));
+    if (!f->found)
+        forget_mark_add(s, str_of(f->person.text));
     rc = erase_calls(f, s);
     return rc < 0 || f->more ? rc : erase_person(f, s);
 }
