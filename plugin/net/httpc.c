@@ -133,16 +133,6 @@ static void finish(struct httpc_call *call, const struct httpc_result *r)
     call_free(call);
 }
 
-static void fail(struct httpc_call *call, int rc, const char *why)
-{
-    struct client *k = call->client;
-    struct httpc_result r = {.err = rc, .text = str_of(why)};
-
-    r.maybe_sent = k != NULL && k->stream != NULL && stream_sent(k->stream) > k->sent_before;
-    detach(call);
-    finish(call, &r);
-}
-
 /* ---- connections ---- */
 
 static void drop(struct client *k)
@@ -155,6 +145,19 @@ static void drop(struct client *k)
     if (!k->open)
         k->c->n_connecting--;
     stream_close(s);
+}
+
+/* The call has failed, and with it its connection: it is gone before the call's owner hears of it and may ask again. */
+static void fail(struct httpc_call *call, int rc, const char *why)
+{
+    struct client *k = call->client;
+    struct httpc_result r = {.err = rc, .text = str_of(why)};
+
+    r.maybe_sent = k != NULL && k->stream != NULL && stream_sent(k->stream) > k->sent_before;
+    detach(call);
+    if (k != NULL)
+        drop(k);
+    finish(call, &r);
 }
 
 /* A connection ended that nobody was using. When may the next warm one be opened? */
@@ -197,7 +200,6 @@ static void lose_call(struct client *k, int rc, const char *why)
     if (rc == 0)
         rc = ERR_CLOSED;
     fail(call, rc, why);
-    drop(k);
 }
 
 static void tell_done(struct client *k)
@@ -293,7 +295,6 @@ static void on_data(void *arg, struct str bytes)
             break; /* cancelled inside on_data */
         if (rc < 0) {
             fail(k->call, rc, e.text);
-            drop(k);
         } else if (k->h1.state == HTTP1_DONE) {
             complete(k, bytes.n > 0);
         } else if (k->h1.state == HTTP1_BODY && k->call->on_data != NULL &&
@@ -534,14 +535,9 @@ static void on_timer(void *arg)
             fail(c->first, rc, err_name(rc));
     }
     /* Looked for anew each time: a callback may cancel others. */
-    while (!c->closing && (call = find_late(c, now)) != NULL) {
-        struct client *k = call->client;
-
-        fail(call, ERR_TIMEOUT, k != NULL ? "no answer within the time allowed"
-                                          : "no connection within the time allowed");
-        if (k != NULL)
-            drop(k);
-    }
+    while (!c->closing && (call = find_late(c, now)) != NULL)
+        fail(call, ERR_TIMEOUT, call->client != NULL ? "no answer within the time allowed"
+                                                     : "no connection within the time allowed");
     if (c->closing)
         return;
     for (call = c->first; call != NULL; call = call->next)

@@ -128,7 +128,10 @@ struct ask { /* one request and what came of it */
     bool maybe_sent;
     char text[256], got[256], retry_after[16];
     size_t got_n;
+    struct ask *then; /* asked by on_done */
 };
+
+static void ask_fn(void *arg);
 
 static void on_data(void *arg, struct str data)
 {
@@ -154,6 +157,8 @@ static void on_done(void *arg, const struct httpc_result *r)
     (void)str_copy(a->retry_after, sizeof a->retry_after, r->retry_after);
     if (!a->stream)
         (void)str_copy(a->got, sizeof a->got, str_head(r->body, 200));
+    if (a->then != NULL)
+        ask_fn(a->then);
     atomic_store(&a->done, true);
 }
 
@@ -313,6 +318,29 @@ static void failures_are_told(void)
     ask(&a);
     T_STR_EQ(a.got, "you asked for /x");
     world_close(&w);
+}
+
+/* Whoever is told of a failure may ask again at once, and is not given the connection that has just failed. */
+static void asked_again_when_told(void)
+{
+    static const char *const failing[] = {"/garbage", "/drop", "/half", "/hang", "/early"};
+
+    for (size_t i = 0; i < sizeof failing / sizeof failing[0]; i++) {
+        struct world w;
+        struct ask again = {.w = &w, .method = "POST", .path = "/echo", .body = "once more"};
+        struct ask first = {.w = &w, .method = "POST", .path = failing[i], .body = "x", .timeout_ms = 300,
+                            .then = &again};
+
+        world_open(&w, (struct httpc_config){.max_conns = 4});
+        kit_do(w.loop, ask_fn, &first);
+        T_EQ(first.rc, 0);
+        T_TRUE(kit_wait(&first.done));
+        T_EQ(again.rc, 0);
+        T_TRUE(kit_wait(&again.done));
+        if (again.status != 200 || strcmp(again.got, "once more") != 0)
+            T_FAIL("behind %s: %d, %s", failing[i], again.status, again.text);
+        world_close(&w);
+    }
 }
 
 static void nobody_listens(void)
@@ -551,6 +579,7 @@ int main(void)
 {
     T_RUN(ends_of_answers);
     T_RUN(failures_are_told);
+    T_RUN(asked_again_when_told);
     T_RUN(nobody_listens);
     T_RUN(a_dead_kept_connection);
     T_RUN(many_at_once);
