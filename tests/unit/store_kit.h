@@ -148,6 +148,15 @@ static inline sqlite3 *kit_beside(const struct kit *k)
     return db;
 }
 
+/* Such a connection that holds the lock for writing. */
+static inline sqlite3 *kit_lock(const struct kit *k)
+{
+    sqlite3 *db = kit_beside(k);
+
+    T_MUST(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK);
+    return db;
+}
+
 static inline long long kit_int(sqlite3 *db, const char *sql)
 {
     sqlite3_stmt *st = NULL;

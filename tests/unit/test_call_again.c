@@ -7,8 +7,7 @@
 
 static struct kit kit;
 
-/* The greeting is asked for, and the provider does not answer. */
-static void greeting_unanswered(void)
+static void greeting_asked(void)
 {
     kit_open(&kit, kit_settings());
     kit_begin(&kit);
@@ -16,6 +15,12 @@ static void greeting_unanswered(void)
     kit_session(&kit);
     kit_saved(&kit);
     T_EQ(kit.asks, 1);
+}
+
+/* And the provider does not answer. */
+static void greeting_unanswered(void)
+{
+    greeting_asked();
     kit_run(&kit, 5000);
     T_EQ(kit_hops(&kit, "response_failed"), 1);
 }
@@ -40,10 +45,8 @@ static void a_response_that_begins_late(void)
 /* The model asked, and its answer is here. */
 static void asked_and_answered(void)
 {
-    struct call_output q = kit_question("call_1");
-
     kit_live(&kit, kit_settings());
-    kit_calls(&kit, "resp_call", &q, 1);
+    kit_ask_one(&kit, "call_1");
     kit_result(&kit, "call_1", 0, "Sunny.");
 }
 
@@ -60,12 +63,7 @@ static void a_late_response_does_not_speak_of_what_came_after_it(void)
 
 static void a_failure_of_another_response(void)
 {
-    kit_open(&kit, kit_settings());
-    kit_begin(&kit);
-    kit_rest(&kit, CALL_EV_ACCEPTED, 200, true);
-    kit_session(&kit);
-    kit_saved(&kit);
-    T_EQ(kit.asks, 1);
+    greeting_asked();
     kit_done(&kit, "resp_other", CALL_RESPONSE_FAILED, NULL, 0); /* ours is still on its way */
     kit_speak(&kit, "resp_ours");
     kit_run(&kit, 20000);

@@ -76,8 +76,7 @@ static void a_claim_has_a_deadline(void)
 
     kit_init(&k);
     kit_open(&k, 3000);
-    db = kit_beside(&k);
-    T_MUST(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK);
+    db = kit_lock(&k);
     T_OK(journal_claim(k.s, &row, clock_mono_ms() + 150, on_claim, &h));
     WAIT(&k, &h);
     T_EQ(h.rc, ERR_TIMEOUT);

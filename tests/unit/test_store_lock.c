@@ -18,8 +18,7 @@ static void locked_by_another(void)
     kit_init(&k);
     kit_open(&k, 150);
     T_OK(kit_sql(&k, KIT_LIST));
-    db = kit_beside(&k);
-    T_MUST(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK);
+    db = kit_lock(&k);
 
     /* Without STORE_RETRY: fails after busy_ms. */
     t = clock_mono_ms();
@@ -70,8 +69,7 @@ static void deadline_under_lock(void)
     kit_init(&k);
     kit_open(&k, 3000);
     T_OK(kit_sql(&k, KIT_LIST));
-    db = kit_beside(&k);
-    T_MUST(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK);
+    db = kit_lock(&k);
     t = clock_mono_ms();
     a.op.deadline_ms = t + 200;
     T_OK(kit_push(&k, &a, 0, &done, &rc_a));
@@ -156,8 +154,7 @@ static void close_while_locked(void)
     kit_init(&k);
     kit_open(&k, 60000);
     T_OK(kit_sql(&k, KIT_LIST));
-    db = kit_beside(&k);
-    T_MUST(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL) == SQLITE_OK);
+    db = kit_lock(&k);
     for (unsigned i = 0; i < N; i++) {
         o[i].fn = kit_insert;
         T_OK(kit_push(&k, &o[i], i % 2 ? STORE_RETRY : 0, &done, &rc[i]));
