@@ -63,7 +63,7 @@ export function configOf(runtime, cfg, policy) {
   };
 }
 
-export class Account {
+class Account {
   #ctx;
   #runtime;
   #instance = null;

@@ -2,7 +2,6 @@
 // The channel as the gateway sees it.
 import { createScopedDmSecurityResolver } from "openclaw/plugin-sdk/channel-config-helpers";
 import { createChannelPluginBase, createChatChannelPlugin } from "openclaw/plugin-sdk/channel-core";
-import { startAccount } from "./account.js";
 import { normalizeEntry, normalizeNumber } from "./numbers.js";
 import { pairing } from "./pairing.js";
 import { ACCOUNT, accountOf, CHANNEL, sectionOf } from "./section.js";
@@ -56,7 +55,8 @@ const base = createChannelPluginBase({
 export const plugin = createChatChannelPlugin({
   base: {
     ...base,
-    gateway: { startAccount },
+    /* Most copies of this package never run it. */
+    gateway: { startAccount: async (ctx) => (await import("./account.js")).startAccount(ctx) },
     pairing,
     status: {
       defaultRuntime: { accountId: ACCOUNT, running: false, lastStartAt: null, lastStopAt: null, lastError: null },

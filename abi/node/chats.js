@@ -48,7 +48,7 @@ function isShared(event, ctx, sessionKey) {
 }
 
 /** Hands messages on, one at a time and in order, and never lets the gateway wait for it. */
-export class ChatFeed {
+class ChatFeed {
   #waiting = [];
   #busy = false;
   #dropped = 0;

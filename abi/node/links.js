@@ -22,7 +22,7 @@ function identityOf(entry) {
 }
 
 /** Groups of at least one identity, one for every person. */
-export function linkGroups(cfg) {
+function linkGroups(cfg) {
   const links = cfg?.session?.identityLinks ?? {};
   const groups = Object.values(links).map((entries) => {
     const identities = Array.isArray(entries) ? entries.map(identityOf).filter(Boolean) : [];

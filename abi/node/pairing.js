@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Pairing: an unknown caller is given a code that the owner approves with
 // `openclaw pairing approve voice CODE`.
-import { createChannelPairingChallengeIssuer } from "openclaw/plugin-sdk/channel-pairing";
 import { OC, RequestError } from "./native.js";
 import { normalizeNumber } from "./numbers.js";
 import { ACCOUNT, CHANNEL } from "./section.js";
@@ -21,6 +20,7 @@ export const pairing = {
 export async function requestPairing(runtime, { number }) {
   const id = normalizeNumber(number);
   if (!id) throw new RequestError(OC.EINVAL, "not a number in E.164");
+  const { createChannelPairingChallengeIssuer } = await import("openclaw/plugin-sdk/channel-pairing");
   let answer = { code: "", created: false };
   const issue = createChannelPairingChallengeIssuer({
     channel: CHANNEL, accountId: ACCOUNT,

@@ -4,11 +4,9 @@
 // (rpc-calls.js). voice.check is the dry run; voice.drain {seconds?, cancel?} takes no new calls before a stop, which the
 // gateway gives a channel 5 s for, or takes them again.
 import { checkRunning } from "./check.js";
-import { actionsOf, Refusal } from "./dial.js";
+import { actionsOf, CALL_ID, Refusal } from "./dial.js";
 import { CALL_METHODS } from "./rpc-calls.js";
 import { state } from "./state.js";
-
-const ID = /^[A-Za-z0-9_.-]{1,200}$/;
 
 const invalid = (message) => ({ code: "INVALID_REQUEST", message });
 const unavailable = (message) => ({ code: "UNAVAILABLE", message });
@@ -23,8 +21,8 @@ function method(read) {
     try {
       respond(true, await read(state.account, params ?? {}, client));
     } catch (error) {
-      const shape = error instanceof Refusal ? invalid(error.message) : error.shape;
-      respond(false, undefined, shape ?? unavailable(`voice: ${error?.message ?? error}`));
+      const refused = error instanceof Refusal ? invalid(error.message) : null;
+      respond(false, undefined, refused ?? unavailable(`voice: ${error?.message ?? error}`));
     }
   };
 }
@@ -32,14 +30,11 @@ function method(read) {
 async function get(account, apiPath) {
   const { status, body } = await account.get(apiPath);
   if (status === 200) return typeof body === "string" ? JSON.parse(body) : body;
-  const text = status === 404 ? "no such call" : `the API answered ${status}`;
-  throw Object.assign(new Error(text), { shape: invalid(text) });
+  throw new Refusal(status === 404 ? "no such call" : `the API answered ${status}`);
 }
 
 const ofCall = (tail) => method((account, { id }) => {
-  if (typeof id !== "string" || !ID.test(id)) {
-    throw Object.assign(new Error("id"), { shape: invalid("id: the id of a call, ours or OpenAI's") });
-  }
+  if (typeof id !== "string" || !CALL_ID.test(id)) throw new Refusal("id: the id of a call, ours or OpenAI's");
   return get(account, `/calls/${id}${tail}`);
 });
 
@@ -49,13 +44,10 @@ const WRITERS = new Set(["operator.write", "operator.admin"]);
 
 /** { status, body } as the HTTP API answers, errors too. Whoever may only read may only GET. */
 function http(account, { method: verb = "GET", path, body }, client) {
-  const refuse = (text) => {
-    throw Object.assign(new Error(text), { shape: invalid(text) });
-  };
-  if (!HTTP_METHODS.has(verb)) refuse("method: GET, POST, PUT or DELETE");
-  if (typeof path !== "string" || !PATH.test(path)) refuse("path: of the HTTP API, beginning with /");
+  if (!HTTP_METHODS.has(verb)) throw new Refusal("method: GET, POST, PUT or DELETE");
+  if (typeof path !== "string" || !PATH.test(path)) throw new Refusal("path: of the HTTP API, beginning with /");
   if (verb !== "GET" && !client?.connect?.scopes?.some((scope) => WRITERS.has(scope))) {
-    refuse(`${verb} needs the scope operator.write`);
+    throw new Refusal(`${verb} needs the scope operator.write`);
   }
   return account.http(verb, path, body);
 }
@@ -73,7 +65,7 @@ const METHODS = {
 async function drain(account, { seconds, cancel = false }) {
   const { status, body } = await account.http(cancel ? "DELETE" : "POST", "/drain", seconds === undefined ? undefined : { seconds });
   if (status < 300) return body;
-  throw Object.assign(new Error(body.error), { shape: invalid(body.error) });
+  throw new Refusal(body.error);
 }
 
 const CHANGES = { ...CALL_METHODS, "voice.drain": drain, "voice.check": (account) => checkRunning(state.runtime, account) };

@@ -43,7 +43,7 @@ function shorten(text) {
 }
 
 /** At most that many words; cut after a whole sentence where there is one. */
-export function limitWords(text, words) {
+function limitWords(text, words) {
   const parts = text.trim().split(/\s+/);
   if (parts.length <= words) return text.trim();
   const cut = parts.slice(0, words).join(" ");
