@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* t-limit: 600 */
 /*
- * What the plugin adds to an idle gateway, in the gateway's own process: what it maps and how often its threads wake.
- * The native host, which holds nothing else, is measured in spine.bench.mjs.
+ * What the plugin adds to an idle gateway, in the gateway's own process: what it maps, how often its threads wake, and
+ * what the JavaScript of a channel leaves there, before and after the agent's first turn in a chat. The native host,
+ * which holds nothing else, is measured in spine.bench.mjs.
  */
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
-import { gatewaySkip, startGateway } from '../lib/gateway.mjs';
-import { startModel } from '../sim/index.mjs';
+import path from 'node:path';
+import { gatewaySkip, pluginDir, startGateway } from '../lib/gateway.mjs';
+import { projectDir, waitFor } from '../lib/util.mjs';
+import { startModel, startTelegram } from '../sim/index.mjs';
 import * as kit from './kit.mjs';
 
 const OURS = /openclaw_voice(_node)?\.(so|node)$|o200k\.bin$|\/voice\//;
@@ -62,8 +65,34 @@ function dirtyOf(maps, pattern) {
   return kib;
 }
 
-async function idle(model, more) {
-  const gateway = await startGateway({ model, ...more });
+/* The heap is of the gateway's main thread, after collections; the process has others, and what they leave. */
+async function heapOf(gateway) {
+  const heap = await gateway.rpc('blocker.heap', { match: 'node_modules/openclaw-voice/' }, { timeoutMs: 60000 });
+  return { ...heap, whole: kit.memoryOf(gateway.pid).rss };
+}
+
+/* One turn of the agent, as of a chat. */
+async function turn(gateway) {
+  const res = await fetch(`${gateway.url}/v1/chat/completions`, { method: 'POST', signal: AbortSignal.timeout(120000),
+    headers: { authorization: `Bearer ${gateway.token}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ model: 'openclaw', messages: [{ role: 'user', content: 'Hello.' }] }) });
+  if (res.status !== 200)
+    throw new Error(`the agent's turn: ${res.status} ${await res.text()}`);
+  await res.text();
+  await kit.sleep(5000);
+}
+
+/* The agent's code and threads are loaded ahead of the first call. */
+const warm = (gateway) => waitFor(async () => (await gateway.rpc('voice.check')).checks
+  .some((c) => c.check === 'gateway.agent' && c.result !== 'skip'), { timeoutMs: 120000, everyMs: 500, what: 'the agent' });
+
+async function idle(model, { plugin = pluginDir, ...more }) {
+  const config = { plugins: { allow: ['telegram', 'memory-core', 'blocker', ...(plugin ? ['voice'] : [])],
+    load: { paths: [path.join(projectDir, 'tests/lib/blocker-plugin'), ...(plugin ? [plugin] : [])] },
+    entries: { blocker: { enabled: true } } } };
+  const gateway = await startGateway({ model, plugin, config, ...more });
+  if (plugin)
+    await warm(gateway);
   await kit.sleep(SETTLE_S * 1000);
   const { pid } = gateway;
   const seconds = Math.max(10, 30 * kit.scale);
@@ -77,7 +106,9 @@ async function idle(model, more) {
     ours: (wakeups(after, true) - wakeups(before, true)) / seconds,
     others: (wakeups(after, false) - wakeups(before, false)) / seconds,
     mapped: dirtyOf(maps, OURS), brought: dirtyOf(maps, BROUGHT),
-    stacks: [...new Set(stacks)].reduce((sum, m) => sum + (m?.dirty ?? 0), 0) };
+    stacks: [...new Set(stacks)].reduce((sum, m) => sum + (m?.dirty ?? 0), 0), idle: await heapOf(gateway) };
+  await turn(gateway);
+  seen.used = await heapOf(gateway);
   await gateway.stop();
   return seen;
 }
@@ -94,7 +125,10 @@ const with_ = await idle(model, { yaml: { channels: { voice: { openai: { api_key
   base_url: 'http://127.0.0.1:9/v1' }, webhook: { secret: kit.secret } } } } });
 kit.progress('an idle gateway without it');
 const without = await idle(model, { plugin: null });
-await model.close();
+kit.progress('an idle gateway with Telegram instead');
+const telegram = await startTelegram({});
+const instead = await idle(model, { plugin: null, telegram });
+await Promise.all([model, telegram].map((sim) => sim.close()));
 if (with_.threads.length < 2)
   throw new Error(`the plugin does not run: threads ${with_.threads.join(', ')}`);
 const kib = with_.mapped + with_.brought + with_.stacks;
@@ -105,5 +139,15 @@ kit.row({ row: 'idle gateway, mappings of ours, private dirty', aim: '<= 3 MB', 
 kit.row({ row: 'idle gateway, wakeups of our threads', aim: '<= 0.2 /s', value: with_.ours, unit: '/s', met: with_.ours <= 0.2,
   peer: [{ name: 'the gateway\'s own threads', value: with_.others }, { name: 'the same without the plugin', value: without.others }],
   note: `voluntary context switches of ${with_.threads.join(', ')} in ${with_.seconds} s, ${SETTLE_S} s after the start` });
+const heapMore = (seen, when) => (seen[when].bytes - without[when].bytes) / 2 ** 20;
+const wholeMore = (seen, when) => ((seen[when].whole - without[when].whole) / 1024).toFixed(0);
+for (const [when, name] of [['idle', 'idle gateway, heap of its main thread that a channel adds'],
+  ['used', 'the same after one turn of the agent in a chat']])
+  kit.row({ row: name, value: heapMore(with_, when), unit: 'MiB',
+    peer: [{ name: 'the gateway\'s Telegram channel in its place', value: heapMore(instead, when) }],
+    note: `after collections, in one run each; without any channel ${(without[when].bytes / 2 ** 20).toFixed(0)} MiB. The whole process, RSS: `
+      + `${wholeMore(with_, when)} MiB more than without, Telegram ${wholeMore(instead, when)} MiB more` });
+kit.row({ row: 'source of ours on the gateway\'s main thread, all copies of the package', value: with_.used.ourSource / 1024, unit: 'KiB',
+  note: `${with_.used.ours} of ${with_.used.scripts} scripts, after one turn; ${with_.idle.ours} before it` });
 kit.table();
 process.exit(0);
