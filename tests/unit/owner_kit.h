@@ -72,7 +72,7 @@ static inline int desk_request(void *ctx, uint64_t token, const struct oc_reques
     s->token = token;
     (void)snprintf(s->name, sizeof s->name, "%.*s", (int)req->name.n, req->name.p);
     (void)snprintf(s->json, sizeof s->json, "%.*s", (int)req->json.n, req->json.p);
-    d->n_sent++;
+    (void)__atomic_fetch_add(&d->n_sent, 1, __ATOMIC_RELEASE);
     return OC_OK;
 }
 
@@ -147,7 +147,7 @@ static inline bool desk_wait(struct desk *d, const unsigned *n, unsigned want)
 {
     for (uint64_t until = clock_mono_ms() + KIT_WAIT_MS; clock_mono_ms() < until; usleep(300)) {
         desk_do(d, desk_poll_fn);
-        if (*n >= want)
+        if (__atomic_load_n(n, __ATOMIC_ACQUIRE) >= want)
             return true;
     }
     return false;
